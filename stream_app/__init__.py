@@ -1,0 +1,1 @@
+"""The streaming application: events, transport, state, signals, web, producers, command line."""
