@@ -1,0 +1,185 @@
+"""Every setting: TOML file, then `STREAM_APP_SECTION__KEY`. Unknown keys stop the start-up."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from stream_app.errors import SettingsError
+
+PREFIX = "STREAM_APP_"
+
+
+class Section(BaseModel):
+    """A frozen group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Broker(Section):
+    """How to reach Kafka. TLS and SASL pass through to the client."""
+
+    url: str = "127.0.0.1:9092"
+    """Comma-separated host:port."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    """Read instead of `password`, so that the secret is in no environment."""
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    check_hostname: bool = True
+    session_timeout_ms: int = Field(8_000, ge=1_000)
+    heartbeat_interval_ms: int = Field(1_000, ge=100)
+    request_timeout_ms: int = Field(15_000, ge=1_000)
+    transaction_timeout_ms: int = Field(30_000, ge=5_000)
+    fetch_max_wait_ms: int = Field(20, ge=1)
+    """How long the broker holds a fetch that finds nothing; small keeps latency down."""
+    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
+
+
+class Topics(Section):
+    """Names and shapes of the topics."""
+
+    prefix: str = Field("behavior.", pattern=r"^[A-Za-z0-9._-]*$")
+    partitions: int = Field(4, ge=1, le=10_000)
+    replication: int = Field(1, ge=1)
+    create: bool = True
+    """Create missing topics at start; otherwise a missing topic stops the worker, named."""
+
+
+class Pipeline(Section):
+    """How batches are cut."""
+
+    name: str = Field("stream-app", pattern=r"^[A-Za-z0-9._-]+$")
+    """Consumer group, transactional ids and prediction ids derive from it."""
+    batch_events: int = Field(512, ge=1)
+    linger_ms: float = Field(10.0, ge=0)
+    """How long a small batch waits for company."""
+    inbox_events: int = Field(4_096, ge=1)
+    """Decoded events held per input and task; fetching from the input pauses above it."""
+    tick_ms: int = Field(500, ge=50)
+    drain_s: float = Field(8.0, gt=0)
+    merge_wait_ms: int = Field(1_000, ge=0)
+    """How long a batch waits for an input that is known to hold more, so that a replay merges alike."""
+
+
+class State(Section):
+    """Event time and windows, milliseconds."""
+
+    bound_ms: int = Field(5_000, ge=0)
+    grace_ms: int = Field(60_000, ge=0)
+    session_gap_ms: int = Field(1_800_000, ge=1_000)
+    tumbling_ms: int = Field(300_000, ge=1_000)
+    idle_input_ms: int = Field(10_000, ge=100)
+    user_ttl_ms: int = Field(30 * 86_400_000, ge=60_000)
+
+
+class Model(Section):
+    """What scores the events."""
+
+    path: Path | None = None
+    """A safetensors artefact; the one in the package when absent."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(1, ge=1)
+    recommendations: int = Field(10, ge=0, le=100)
+
+
+class Web(Section):
+    """The HTTP surface."""
+
+    enabled: bool = True
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65_535)
+    """0 picks a free port."""
+    token: SecretStr = SecretStr("")
+    """Guards user data; required where the host is not loopback."""
+
+
+class Log(Section):
+    """What is written to standard error."""
+
+    format: Literal["json", "console"] = "json"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    """The whole; each part of the program receives its own section."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+    )
+
+    broker: Broker = Broker()
+    topics: Topics = Topics()
+    pipeline: Pipeline = Pipeline()
+    state: State = State()
+    model: Model = Model()
+    web: Web = Web()
+    log: Log = Log()
+    data_dir: Path = Path.home() / ".cache" / "stream-app"
+    """Jars of the embedded broker, demo data, checkpoints."""
+    test_data: Path | None = None
+    """Folder of the real data sets."""
+
+
+def load(path: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from the TOML file (`path`, else STREAM_APP_CONFIG, else none), then the environment.
+
+    `overrides` are `section__key=value` from the command line and win; a None is no override.
+    Raises SettingsError naming the key.
+    """
+    path = path or (Path(found) if (found := os.environ.get(f"{PREFIX}CONFIG")) else None)
+    file_values = {} if path is None else _read(path)
+    chosen: dict[str, Any] = {}
+    for name, value in overrides.items():
+        section, _, key = name.partition("__")
+        if value is not None:
+            chosen.setdefault(section, {})[key] = value
+
+    class Loaded(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], *, env_settings: PydanticBaseSettingsSource, **_: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return (
+                InitSettingsSource(settings_cls, chosen),
+                env_settings,
+                InitSettingsSource(settings_cls, file_values),
+            )
+
+    _refuse_unknown_environment()
+    try:
+        return Loaded()
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting {where}: {first['msg']}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def _refuse_unknown_environment() -> None:
+    """pydantic-settings ignores unknown variables with the prefix; a typo must not pass."""
+    outside = {"CONFIG", "VENV", "TEST_DATA", "DATA_DIR"}
+    for name in os.environ:
+        if not name.startswith(PREFIX) or (rest := name.removeprefix(PREFIX)) in outside:
+            continue
+        section, _, key = rest.lower().partition("__")
+        field = Settings.model_fields.get(section)
+        if field is None or key not in getattr(field.annotation, "model_fields", {}):
+            raise SettingsError(f"environment variable {name}: no such setting")
