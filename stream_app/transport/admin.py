@@ -1,0 +1,90 @@
+"""Topics: create what is missing, verify what is there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream_app.errors import DependencyError, SettingsError
+from stream_app.settings import Broker
+from stream_app.transport.connection import client_options
+
+
+@dataclass(frozen=True)
+class TopicPlan:
+    """A topic as it should be."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+@asynccontextmanager
+async def admin_client(broker: Broker) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected admin client; DependencyError with one clear line when there is no broker."""
+    client = AIOKafkaAdminClient(**client_options(broker))
+    try:
+        await client.start()
+    except (KafkaError, OSError) as error:
+        await client.close()
+        raise DependencyError(f"broker {broker.url}: {error}") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def partition_counts(broker: Broker, names: Sequence[str]) -> dict[str, int]:
+    """Partitions of each topic that exists."""
+    async with admin_client(broker) as client:
+        found = await client.describe_topics(list(names))
+    return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
+
+
+async def create(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
+    """Create the topics that are missing; returns their names. Those that exist are left as they are."""
+    there = await partition_counts(broker, [plan.name for plan in plans])
+    missing = [plan for plan in plans if plan.name not in there]
+    if not missing:
+        return []
+    async with admin_client(broker) as client:
+        answer = await client.create_topics(
+            [
+                NewTopic(
+                    name=plan.name,
+                    num_partitions=plan.partitions,
+                    replication_factor=plan.replication,
+                    topic_configs=dict(plan.config),
+                )
+                for plan in missing
+            ]
+        )
+    for topic, code, *message in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise DependencyError(f"topic {topic}: {error.__name__} {message[0] if message else ''}".strip())
+    return [plan.name for plan in missing]
+
+
+async def verify(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
+    """What is wrong, one line each: missing topics, partition counts that differ (inputs must be co-partitioned)."""
+    there = await partition_counts(broker, [plan.name for plan in plans])
+    problems = []
+    for plan in plans:
+        count = there.get(plan.name)
+        if count is None:
+            problems.append(f"topic {plan.name} is missing")
+        elif count != plan.partitions:
+            problems.append(f"topic {plan.name} has {count} partitions, not {plan.partitions}")
+    return problems
+
+
+async def require(broker: Broker, plans: Sequence[TopicPlan]) -> None:
+    """Stop the start-up when a topic is missing or not co-partitioned."""
+    if problems := await verify(broker, plans):
+        raise SettingsError("; ".join(problems))

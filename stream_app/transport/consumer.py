@@ -1,0 +1,251 @@
+"""The record-batch transport: Faust's consumer hands on what one fetch brought of one partition as ONE event.
+
+Conductor, Stream and Agent stay stock. Offsets are committed by the task's transaction, never from here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Protocol
+
+import aiokafka
+import faust
+from aiokafka import TopicPartition
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream_app.records import RecordLike
+from stream_app.settings import Broker
+from stream_app.transport.assignor import co_partition_assignor
+from stream_app.transport.connection import client_options
+
+MAX_BATCH_RECORDS = 2_000
+
+
+class RecordBatch:
+    """Records of one partition, in offset order, at least one."""
+
+    __slots__ = ("records", "tp")
+
+    def __init__(self, tp: TP, records: list[RecordLike]) -> None:
+        self.tp = tp
+        self.records = records
+
+
+class Owner(Protocol):
+    """What the consumer needs of the owner of the tasks."""
+
+    async def assign(self, tps: frozenset[TP]) -> None:
+        """Fence, restore and be ready for exactly these input partitions."""
+
+    async def revoke(self, tps: frozenset[TP]) -> None:
+        """Commit what was taken, forget what was not; called before the partitions may go elsewhere."""
+
+    def accepts(self, tp: TP) -> bool:
+        """Whether the partition's inbox has room."""
+
+    def crash(self, error: BaseException) -> None:
+        """End the process: the consumer failed."""
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that holds the aiokafka consumer: long polls are short, and assignment is by number."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ARG002
+        app = self.app
+        broker: Broker = app.broker_settings
+        return aiokafka.AIOKafkaConsumer(
+            client_id=app.conf.broker_client_id,
+            group_id=app.conf.id,
+            partition_assignment_strategy=[co_partition_assignor()],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_poll_records=app.conf.broker_max_poll_records,
+            max_poll_interval_ms=3_600_000,  # the loop may restore for long; heartbeats tell whether we live
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_wait_ms=broker.fetch_max_wait_ms,
+            session_timeout_ms=broker.session_timeout_ms,
+            heartbeat_interval_ms=broker.heartbeat_interval_ms,
+            rebalance_timeout_ms=60_000,
+            isolation_level="read_committed",
+            metadata_max_age_ms=60_000,
+            **client_options(broker),
+        )
+
+    def position_and_end(self, tp: TP) -> tuple[int, int] | None:
+        """The next offset to hand out and the last stable offset last seen, or None when unknown.
+
+        Read from another thread: two integers that only grow.
+        """
+        assignment = self._ensure_consumer()._subscription.subscription
+        assignment = assignment and assignment.assignment
+        state = assignment and assignment.state_value(TopicPartition(*tp))
+        if state is None or not state.has_valid_position or state.lso is None:
+            return None
+        return state.position, state.lso
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's livelock check reads its own sensors, which count batches here."""
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Hands each agent a RecordBatch as the value of one message; keeps its own account of what is in flight."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._in_flight: defaultdict[TP, deque[tuple[int, int]]] = defaultdict(deque)  # (first, last) offsets
+        self.handed: defaultdict[TP, int] = defaultdict(int)  # batches handed on since the last seek
+        super().__init__(*args, **kwargs)
+        self.in_transaction = True  # read_committed high watermarks
+
+    @property
+    def owner(self) -> Owner:
+        """The owner of the tasks."""
+        return self.app.owner  # type: ignore[no-any-return]
+
+    def on_init_dependencies(self) -> list[Any]:
+        """Faust's own TransactionManager is not used."""
+        return []
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ARG002 - faust's signature
+        """One fetch, cut into batches of one partition each."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        wanted = frozenset(tp for tp in self._get_active_partitions() if self.owner.accepts(tp))
+        if self.app.rebalancing or not wanted:  # an empty set would mean all
+            await self.sleep(0.005)
+            return
+        generation = self.app.consumer_generation_id
+        fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
+        if not fetched or self.should_stop:
+            return
+        for tp, records in fetched.items():
+            for start in range(0, len(records), MAX_BATCH_RECORDS):
+                # what is dropped here is fetched again: perform_seek follows every rebalance
+                if not self.flow_active or generation != self.app.consumer_generation_id:
+                    return
+                part = records[start : start + MAX_BATCH_RECORDS]
+                message = self._to_message(tp, part[-1])
+                message.value = RecordBatch(tp, part)
+                self._in_flight[tp].append((part[0].offset, part[-1].offset))
+                self.handed[tp] += 1
+                yield tp, message
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets inside a batch, compaction and transaction markers are no gap."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        done = self._acked_index[tp]
+        queue = self._in_flight[tp]
+        offset = None
+        while queue and queue[0][1] in done:
+            offset = queue.popleft()[1] + 1
+        if offset is not None:
+            self._acked[tp][:] = [o for o in self._acked[tp] if o >= offset]
+            done.intersection_update(self._acked[tp])
+        return offset
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: ARG002
+        self._committed_offset.update(offsets)  # the task's transaction has committed them
+        return True
+
+    def _forget(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            self._in_flight.pop(tp, None)
+            self._acked.pop(tp, None)
+            self._acked_index.pop(tp, None)
+            self.handed.pop(tp, None)
+
+    async def perform_seek(self) -> None:
+        """After a rebalance: fence and restore first, only then read the committed offsets and seek."""
+        assigned = frozenset(self.assignment())
+        self._forget(assigned)
+        try:
+            await self.owner.assign(assigned)
+        except Exception as error:
+            self.owner.crash(error)
+            raise
+        await super().perform_seek()
+        fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
+        if fresh:  # stock Faust leaves the position where the fetcher is
+            await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])
+        for tp in fresh:
+            self._read_offset[tp] = None
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop the flow, then commit what the tasks have taken, before the partitions may go to another worker."""
+        await super().on_partitions_revoked(revoked)
+        self._forget(revoked)
+        try:
+            await self.owner.revoke(frozenset(revoked))
+        except Exception as error:
+            self.owner.crash(error)
+            raise
+
+    def caught_up(self, tp: TP) -> bool:
+        """Whether everything known to be committed on the partition has been handed on."""
+        known = self._thread.position_and_end(tp)
+        return known is not None and known[0] >= known[1]
+
+    def lag(self, tp: TP) -> int:
+        """Records known to be on the partition and not yet handed on."""
+        known = self._thread.position_and_end(tp)
+        return 0 if known is None else max(known[1] - known[0], 0)
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with the batch consumer."""
+
+    Consumer = BatchConsumer
+
+
+class BatchTopic(faust.Topic):  # type: ignore[misc]
+    """A topic whose messages already hold a RecordBatch: nothing to decode."""
+
+    async def decode(self, message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG002
+        """The event around the batch."""
+        return self._create_event(message.key, message.value, headers=None, message=message)
+
+
+class BootStrategy(faust.app.BootStrategy):  # type: ignore[misc]
+    """Consumer and agents only: outputs go through transactions, HTTP through our own server."""
+
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class BatchApp(faust.App):  # type: ignore[misc]
+    """A Faust application over the record-batch transport."""
+
+    BootStrategy = BootStrategy
+    broker_settings: Broker
+    owner: Owner
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+
+def batch_app(name: str, broker: Broker, *, data_dir: str, max_poll_records: int = 8_000) -> BatchApp:
+    """The application; set `owner` before it starts."""
+    app = BatchApp(
+        name,
+        broker=f"kafka://{broker.url.split(',')[0]}",
+        store="memory://",
+        datadir=data_dir,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=16,
+        stream_recovery_delay=0.0,
+        broker_max_poll_records=max_poll_records,
+        broker_commit_interval=1.0,
+        broker_request_timeout=600.0,  # bounds the restore inside perform_seek; requests have their own
+        broker_session_timeout=broker.session_timeout_ms / 1000,
+        Topic=BatchTopic,
+    )
+    app.broker_settings = broker
+    return app

@@ -1,0 +1,63 @@
+"""Reading a partition from its beginning: state restore, the item index, accounts of a run. No consumer group."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream_app.errors import DependencyError
+from stream_app.records import RecordLike
+from stream_app.settings import Broker
+from stream_app.transport.connection import client_options
+
+
+class LogReader:
+    """A read_committed reader of chosen partitions."""
+
+    def __init__(self, broker: Broker, partitions: Sequence[tuple[str, int]]) -> None:
+        self._partitions = [TopicPartition(*tp) for tp in partitions]
+        self._consumer = AIOKafkaConsumer(
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=8 << 20,
+            fetch_max_wait_ms=100,
+            **client_options(broker),
+        )
+
+    async def start(self) -> None:
+        """Connect, at the beginning of every partition."""
+        try:
+            await self._consumer.start()
+            self._consumer.assign(self._partitions)
+            await self._consumer.seek_to_beginning()
+        except KafkaError as error:
+            await self._consumer.stop()
+            raise DependencyError(f"broker: {error}") from error
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._consumer.stop()
+
+    async def fetch(self, timeout_ms: int = 200) -> list[RecordLike]:
+        """What has arrived, in order within each partition; empty after the timeout."""
+        fetched = await self._consumer.getmany(timeout_ms=timeout_ms)
+        return [record for records in fetched.values() for record in records]
+
+    async def to_end(self) -> AsyncIterator[list[RecordLike]]:
+        """Chunks until the end that each partition had at the call (its last stable offset)."""
+        ends = await self._consumer.end_offsets(self._partitions)
+        while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
+            yield await self.fetch()
+
+
+async def read_all(broker: Broker, partitions: Sequence[tuple[str, int]]) -> list[RecordLike]:
+    """Every committed record of the partitions, as of now."""
+    reader = LogReader(broker, partitions)
+    await reader.start()
+    try:
+        return [record async for chunk in reader.to_end() for record in chunk]
+    finally:
+        await reader.stop()

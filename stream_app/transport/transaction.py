@@ -1,0 +1,86 @@
+"""One transactional producer per task: outputs, changelog and input offsets become visible together or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from stream_app.errors import DependencyError, StateError
+from stream_app.records import OutputRecord
+from stream_app.settings import Broker
+from stream_app.transport.connection import client_options, compression
+
+BATCH_BYTES = 512 << 10
+_NO_HEADERS: Sequence[tuple[str, bytes]] = ()
+
+
+class TaskProducer:
+    """The producer of one task.
+
+    The transactional id is the task's, never the worker's: starting it fences any other holder of the task and ends
+    the transaction that one left open (KIP-98; aiokafka sends TxnOffsetCommit without the group's generation).
+    """
+
+    def __init__(self, broker: Broker, *, group: str, partition: int) -> None:
+        self._group = group
+        self._partition = partition
+        self._producer = AIOKafkaProducer(
+            transactional_id=f"{group}-task-{partition}",
+            transaction_timeout_ms=broker.transaction_timeout_ms,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            compression_type=compression(broker),
+            retry_backoff_ms=5,
+            **client_options(broker),
+        )
+
+    async def start(self) -> None:
+        """Fence the previous owner. Raises DependencyError when the broker does not answer."""
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self._producer.stop()
+            raise DependencyError(f"broker: transactional producer: {error}") from error
+
+    async def stop(self) -> None:
+        """Close the connection; a transaction left open is ended by the next start."""
+        await self._producer.stop()
+
+    async def commit(self, records: Iterable[OutputRecord], offsets: Mapping[tuple[str, int], int]) -> None:
+        """Publish in one transaction. After any StateError the state in memory is ahead of the log: end the process."""
+        producer = self._producer
+        try:
+            await producer.begin_transaction()
+            delivered = await self._send(records)
+            if offsets:
+                positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+                await producer.send_offsets_to_transaction(positions, self._group)
+            await producer.commit_transaction()
+            for future in delivered:
+                future.result()
+        except ProducerFenced as error:
+            raise StateError(f"task {self._partition} has another owner") from error
+        except KafkaError as error:
+            raise StateError(f"transaction of task {self._partition} failed: {error!r}") from error
+
+    async def _send(self, records: Iterable[OutputRecord]) -> list[asyncio.Future[object]]:
+        targets: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
+        for record in records:
+            partition = self._partition if record.partition is None else record.partition
+            targets[record.topic, partition].append(record)
+        delivered = []
+        for (topic, partition), group in targets.items():
+            builder = self._producer.create_batch()
+            for _, key, value, headers, timestamp, _ in group:
+                headers = headers or _NO_HEADERS
+                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                    delivered.append(await self._producer.send_batch(builder, topic, partition=partition))
+                    builder = self._producer.create_batch()
+                    builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+            delivered.append(await self._producer.send_batch(builder, topic, partition=partition))
+        return delivered
