@@ -44,6 +44,11 @@ LATENCY_BOUNDS_S = (
 BATCH_BOUNDS = tuple(float(4**k) for k in range(9))  # 1 .. 65,536 events
 
 
+def read(family: Counter | Gauge) -> dict[tuple[str, ...], float]:
+    """The present values of one counter or gauge by label values."""
+    return {tuple(s.labels.values()): s.value for metric in family.collect() for s in metric.samples}
+
+
 class Distribution:
     """A Prometheus histogram filled from whole arrays; one label at most."""
 
@@ -147,6 +152,7 @@ class Metrics:
         self.restore = gauge("state_restore_seconds", "How long the last restore took", "partition")
         self.up = gauge("up", "1 while the worker runs")
         self.ready = gauge("ready", "1 while every assigned task is restored and nothing is paused")
+        self.model_name = ("", "")
         self.model = Info("behavior_model", "The model that is serving", registry=registry)
         self.latency = Distribution(
             "behavior_end_to_end_latency_seconds", "Arrival in Kafka to committed output", LATENCY_BOUNDS_S
@@ -238,6 +244,7 @@ class Metrics:
 
     def set_model(self, *, name: str, version: str, digest: str) -> None:
         """Say which model is serving."""
+        self.model_name = (name, version)
         self.model.info({"name": name, "version": version, "digest": digest})
 
     def render(self) -> bytes:

@@ -1,0 +1,200 @@
+"""What the live page shows: at most four snapshots a second, nothing at all while nobody watches.
+
+No text that a person wrote leaves this file, and of a user only a short keyed hash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Iterable
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from stream_app.metrics import Metrics, read
+from stream_app.records import OutputRecord
+from stream_app.web.status import Status
+
+INTERVAL_S = 0.25
+HEARTBEAT_S = 1.0
+RATE_WINDOW_S = 2.0
+LATENCY_WINDOW_S = 10.0
+SHOWN_PREDICTIONS, SHOWN_SIGNALS = 8, 30
+NEW_PREDICTIONS = 2
+"""Per snapshot; a person cannot read more."""
+REMEMBERED_SIGNALS = 4096
+
+
+class Live:
+    """Fans snapshots out to the watchers. `feed` may be called from any thread, the rest from the event loop's."""
+
+    def __init__(self, metrics: Metrics, status: Status, *, watchers: int = 32) -> None:
+        self._metrics, self._status, self._limit = metrics, status, watchers
+        self._queues: set[asyncio.Queue[bytes | None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._key = secrets.token_bytes(16)
+        self._fresh: deque[bytes] = deque(maxlen=NEW_PREDICTIONS)
+        self._signalled: deque[bytes] = deque(maxlen=1024)
+        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._samples: deque[dict[str, Any]] = deque()
+        self._predictions: deque[dict[str, Any]] = deque(maxlen=SHOWN_PREDICTIONS)
+        self._signals: deque[dict[str, Any]] = deque(maxlen=SHOWN_SIGNALS)
+        self._number = 0
+        self._closed = False
+
+    @property
+    def watched(self) -> bool:
+        """Ask this before `feed`: False means that nobody would see it."""
+        return bool(self._queues)
+
+    @property
+    def full(self) -> bool:
+        """No room for another watcher."""
+        return self._closed or len(self._queues) >= self._limit
+
+    def feed(self, outputs: Iterable[OutputRecord]) -> None:
+        """Offer a committed batch's output records; a few of them are decoded later, in the loop."""
+        for record in outputs:
+            if record.value is None:
+                continue
+            if record.topic.endswith("predictions"):
+                self._fresh.append(record.value)
+            elif record.topic.endswith("engagement") and b'"signals":["' in record.value:
+                self._signalled.append(record.value)
+
+    async def watch(self) -> AsyncGenerator[bytes, None]:
+        """JSON snapshots until the hub closes; a watcher that is too slow misses some."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=2)
+        self._queues.add(queue)
+        if self._task is None or self._task.done():
+            self._samples.clear()
+            self._task = asyncio.create_task(self._run(), name="live")
+        try:
+            while (snapshot := await queue.get()) is not None:
+                yield snapshot
+        finally:
+            self._queues.discard(queue)
+            if not self._queues and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def close(self) -> None:
+        """End every watcher."""
+        self._closed = True
+        for queue in self._queues:
+            _put(queue, None)
+
+    async def _run(self) -> None:
+        last, sent_s = b"", 0.0
+        try:
+            while True:
+                packed = orjson.dumps(self._snapshot())
+                now_s = time.monotonic()
+                if packed != last or now_s - sent_s >= HEARTBEAT_S:
+                    last, sent_s = packed, now_s
+                    for queue in self._queues:
+                        _put(queue, packed)
+                await asyncio.sleep(INTERVAL_S)
+        finally:  # a watcher must not wait for a task that has failed
+            for queue in self._queues:
+                _put(queue, None)
+
+    def _snapshot(self) -> dict[str, Any]:
+        """Everything the page shows, complete in itself."""
+        self._take_in()
+        now = self._sample()
+        self._samples.append(now)
+        while now["at_s"] - self._samples[0]["at_s"] > LATENCY_WINDOW_S:
+            self._samples.popleft()
+        before = next(s for s in self._samples if now["at_s"] - s["at_s"] <= RATE_WINDOW_S)
+        elapsed_s = now["at_s"] - before["at_s"]
+
+        def rate(total: float, earlier: float) -> float:
+            return round((total - earlier) / elapsed_s, 1) if elapsed_s else 0.0
+
+        latency = self._metrics.latency
+        recent = now["latency"] - self._samples[0]["latency"]
+        return {
+            "ready": self._status.ready,
+            "reasons": self._status.reasons,
+            "model": now["model"],
+            "types": {
+                topic: {"total": int(total), "rate": rate(total, before["consumed"].get(topic, 0))}
+                for topic, total in now["consumed"].items()
+            },
+            "predictions_rate": rate(now["predictions"], before["predictions"]),
+            "latency_ms": {
+                name: None if (found_s := latency.quantile(q, recent)) is None else round(found_s * 1e3, 1)
+                for name, q in (("p50", 0.5), ("p99", 0.99))
+            },
+            "lag_records": int(now["lag"]),
+            "verdicts": now["verdicts"],
+            "predictions": list(self._predictions),
+            "signals": list(self._signals),
+        }
+
+    def _sample(self) -> dict[str, Any]:
+        metrics = self._metrics
+        verdicts: dict[str, int] = {}
+        for (_, verdict), n in read(metrics.verdicts).items():
+            verdicts[verdict] = verdicts.get(verdict, 0) + int(n)
+        return {
+            "at_s": time.monotonic(),
+            "consumed": {topic: n for (topic,), n in read(metrics.consumed).items()},
+            "predictions": sum(read(metrics.predictions).values()),
+            "latency": metrics.latency.counts(),
+            "lag": sum(read(metrics.lag).values()),
+            "verdicts": verdicts,
+            "model": " ".join(metrics.model_name),
+        }
+
+    def _take_in(self) -> None:
+        while self._fresh:
+            self._predictions.append(self._prediction(orjson.loads(self._fresh.popleft())))
+        while self._signalled:
+            self._note_signals(orjson.loads(self._signalled.popleft()))
+
+    def _prediction(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The few fields that the page shows, chosen by name."""
+        outputs = record.get("outputs", {})
+        return {
+            **self._entry(record),
+            "purchase": outputs.get("purchase", {}).get("score"),
+            "churn": outputs.get("churn", {}).get("score"),
+            "next_action": outputs.get("next_action", {}).get("label"),
+            "sentiment": outputs.get("sentiment", {}).get("label"),
+            "segment": outputs.get("segment", {}).get("label"),
+            "anomaly": outputs.get("anomaly", {}).get("score"),
+            "recommended": [r["product_id"] for r in outputs.get("recommendations", ())[:3]],
+            "modalities": record.get("modalities", {}),
+            "cold_start": bool(record.get("cold_start")),
+        }
+
+    def _note_signals(self, record: dict[str, Any]) -> None:
+        """A signal is news once per user and window, however often the window is updated."""
+        user, window = str(record.get("user_id")), record.get("window", {})
+        for name in record["signals"]:
+            key = (user, name, f"{window.get('type')} {window.get('start')}")
+            if key in self._seen:
+                self._seen.move_to_end(key)
+                continue
+            self._seen[key] = None
+            if len(self._seen) > REMEMBERED_SIGNALS:
+                self._seen.popitem(last=False)
+            self._signals.append({**self._entry(record), "signal": name})
+
+    def _entry(self, record: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        user = blake2b(str(record.get("user_id")).encode(), key=self._key, digest_size=3).hexdigest()
+        return {"id": self._number, "at_ms": int(time.time() * 1000), "user": user}
+
+
+def _put(queue: asyncio.Queue[bytes | None], snapshot: bytes | None) -> None:
+    """The newest always fits: the oldest gives way."""
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(snapshot)

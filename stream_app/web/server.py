@@ -1,0 +1,156 @@
+"""The worker's HTTP server: routes, who may ask, and headers. What is shown comes from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from stream_app.errors import DependencyError, SettingsError
+from stream_app.metrics import Metrics
+from stream_app.settings import Web
+from stream_app.web.live import Live
+from stream_app.web.status import Status
+
+UserLookup = Callable[[str], Awaitable[Mapping[str, Any] | None]]
+"""User id → state, windows and last prediction as JSON values; None for a user never seen."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ASSETS = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+SEND_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 2.0
+
+
+class WebServer:
+    """Serves one worker inside its event loop. Raises SettingsError when it must not or cannot bind."""
+
+    def __init__(
+        self, settings: Web, metrics: Metrics, status: Status, live: Live, *, users: UserLookup | None = None
+    ) -> None:
+        self._token = settings.token.get_secret_value()
+        if not self._token and not _is_loopback(settings.host):
+            raise SettingsError(f"setting web.token: required because web.host {settings.host} is not loopback")
+        self._settings, self._metrics, self._status, self._live = settings, metrics, status, live
+        self._users = users
+        self._assets = {name: files(__package__).joinpath(name).read_bytes() for name in ASSETS}
+        app = web.Application(middlewares=[self._guard])
+        app.on_response_prepare.append(_set_headers)
+        app.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/assets/{name}", self._asset),
+                web.get("/metrics", self._render_metrics),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/v1/live", self._stream),
+                web.get("/v1/users/{id}", self._user),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+        self.url = ""
+
+    async def start(self) -> None:
+        """Bind and serve; `url` tells where."""
+        host, port = self._settings.host, self._settings.port
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise SettingsError(f"setting web.port: cannot serve on {host}:{port}: {error.strerror}") from None
+        bound_port = self._runner.addresses[0][1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{bound_port}"
+
+    async def stop(self) -> None:
+        """End the watchers and close."""
+        self._live.close()
+        await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """/v1 needs the token; without one, only names of this machine are answered (no DNS rebinding)."""
+        if self._token:
+            if request.path.startswith("/v1/") and not self._may(request):
+                return _json({"error": "token required"}, status=401, headers={"WWW-Authenticate": "Bearer"})
+        elif not _is_loopback(request.url.host or ""):
+            return _json({"error": "unknown host"}, status=421)
+        return await handler(request)
+
+    def _may(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode(), self._token.encode())
+
+    async def _page(self, _: web.Request) -> web.Response:
+        return self._send_asset("page.html")
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        if (name := request.match_info["name"]) not in ASSETS:
+            raise web.HTTPNotFound
+        return self._send_asset(name)
+
+    def _send_asset(self, name: str) -> web.Response:
+        return web.Response(body=self._assets[name], content_type=ASSETS[name], charset="utf-8")
+
+    async def _render_metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        failure = self._status.failure
+        return _json({"alive": not failure, "reasons": [failure] if failure else []}, status=503 if failure else 200)
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reasons = self._status.reasons
+        return _json({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+    async def _user(self, request: web.Request) -> web.Response:
+        try:
+            found = await self._users(request.match_info["id"]) if self._users else None
+        except DependencyError as error:
+            return _json({"error": str(error)}, status=503)
+        return _json({"error": "no such user here"}, status=404) if found is None else _json(found)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: `data: <snapshot>`."""
+        if self._live.full:
+            return _json({"error": "too many watchers"}, status=503)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        await response.prepare(request)
+        snapshots = self._live.watch()
+        try:
+            async for snapshot in snapshots:
+                await asyncio.wait_for(response.write(b"data: %b\n\n" % snapshot), SEND_TIMEOUT_S)
+        except (ConnectionResetError, TimeoutError):
+            pass  # the watcher went away
+        finally:
+            await snapshots.aclose()
+        return response
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _json(body: Mapping[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    packed = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    return web.Response(body=packed, status=status, headers=headers, content_type="application/json")
+
+
+async def _set_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
