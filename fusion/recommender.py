@@ -19,6 +19,7 @@ Keys = NDArray[np.uint64]
 Floats = NDArray[np.float32]
 
 ACTIVITY_VERSION = 1
+NOBODY = 0xFFFFFFFF  # no row; also the mask of the row in a packed neighbour
 STRENGTHS: dict[str, float] = {
     "none": 0.0,
     "view": 1.0,
@@ -136,7 +137,7 @@ class IndexSettings:
     backward: float = 0.5  # weight of later → earlier against earlier → later
     shrinkage: float = 1.0  # co-visits that an item must gather to be believed by half
     chunk: int = 512  # largest number of events applied at once
-    recent: int = 5  # newest recent items whose neighbours are candidates
+    recent: int = 10  # newest recent items that count
     breadth: int = 20  # best neighbours of each that are candidates
     recency_decay: float = 0.7  # per step back in the user's recent items
     repeat_weight: float = 0.3  # score of seeing the newest item again; 0 never recommends a recent item
@@ -230,25 +231,27 @@ class ItemIndex:
         The score sums P(next | recent item) over the recent items, a share of popularity, and for a recent item
         itself the repeat weight. Best first; ties go to the larger row.
         """
-        s, (n, width) = self.settings, recent_item.shape
-        recent = self.rows(recent_item)  # (n, R)
-        steps = s.recency_decay ** np.arange(width - 1, -1, -1, dtype=np.float32)  # (R,) 1 for the newest
-        near = recent[:, -s.recent :]
-        entry = self._neighbors[near, s.neighbors - s.breadth :]  # (n, r, breadth)
-        trust = steps[-s.recent :] / (self._total[near] + self._shrinkage())
-        trust[near < 0] = 0
+        s = self.settings
+        recent = self.rows(recent_item[:, -s.recent :])  # (n, r)
+        n, width = recent.shape
+        steps = s.recency_decay ** np.arange(width - 1, -1, -1, dtype=np.float32)  # (r,) 1 for the newest
+        entry = self._neighbors[recent, s.neighbors - s.breadth :]  # (n, r, breadth)
+        trust = steps / (self._total[recent] + self._shrinkage())
+        trust[recent < 0] = 0
         weight = (entry >> np.uint64(32)).astype(np.uint32).view(np.float32) * trust[..., None]
-        popular = self._most_popular(k + width)
+        popular = self._most_popular(k + s.recent)
         share = self._popularity[popular] / max(self._popularity.sum(), 1e-300) * s.popularity_weight
-        item = np.empty((n, near.shape[1] * s.breadth + len(popular) + width), np.uint64)
-        score = np.empty(item.shape, np.float32)
-        a, b = item.shape[1] - width - len(popular), item.shape[1] - width
-        item[:, :a], score[:, :a] = (entry & np.uint64(0xFFFFFFFF)).reshape(n, a), weight.reshape(n, a)
-        item[:, a:b], score[:, a:b] = popular, share
-        item[:, b:], score[:, b:] = np.maximum(recent, 0), np.where(recent < 0, 0, steps * s.repeat_weight)
+        b = width * s.breadth  # candidates: neighbours up to here, then the popular, then the recent items
+        c = b + len(popular)
+        item, score = np.empty((n, c + width), np.uint64), np.empty((n, c + width), np.float32)
+        item[:, :b], score[:, :b] = (entry & np.uint64(NOBODY)).reshape(n, b), weight.reshape(n, b)
+        item[:, b:c], score[:, b:c] = popular, share
+        item[:, c:] = np.where(recent < 0, NOBODY, recent)
+        score[:, c:] = np.where(recent < 0, 0, steps * s.repeat_weight)
         if s.repeat_weight == 0:
-            for column in range(width):
-                score[item == np.where(recent < 0, 1 << 32, recent).astype(np.uint64)[:, column, None]] = 0
+            for column in range(c, c + width):
+                score[item == item[:, column, None]] = 0
+        item[score == 0] = NOBODY  # so that padding changes no sum
         return _best(item, score, k)
 
     def _shrinkage(self) -> np.float32:
@@ -325,10 +328,10 @@ class ItemIndex:
         self._products[: len(keep)], self._products[len(keep) :] = self._products[keep], None
         for column in (self._hashes, self._popularity, self._neighbors):
             column[: len(keep)], column[len(keep) :] = column[keep], 0
-        target = moved[(self._neighbors & np.uint64(0xFFFFFFFF)).astype(np.int64)]
+        target = moved[(self._neighbors & np.uint64(NOBODY)).astype(np.int64)]
         kept = (target >= 0) & (self._neighbors != 0)
         self._neighbors[:] = np.where(
-            kept, self._neighbors & np.uint64(0xFFFFFFFF << 32) | np.maximum(target, 0).astype(np.uint64), 0
+            kept, self._neighbors & ~np.uint64(NOBODY) | np.maximum(target, 0).astype(np.uint64), 0
         )
         self._neighbors.sort(axis=1)
         self._total[:] = self._weights().sum(1)
@@ -390,11 +393,11 @@ class ItemIndex:
         pair = pair[order]
         start = np.flatnonzero(np.diff(pair, prepend=-1))
         pair, weight = pair[start], np.add.reduceat(weight[order], start)  # distinct pairs
-        source, target = pair >> 32, pair & 0xFFFFFFFF
+        source, target = pair >> 32, pair & NOBODY
         touched, local = np.unique(source, return_inverse=True)
         entries = self._neighbors[touched]  # (t, neighbors)
         stored = entries[local]  # (pairs, neighbors)
-        same = ((stored & np.uint64(0xFFFFFFFF)).view(np.int64) == target[:, None]) & (stored != 0)
+        same = ((stored & np.uint64(NOBODY)).view(np.int64) == target[:, None]) & (stored != 0)
         known = same.any(1)
         place = same.argmax(1)[known]
         old = (entries[local[known], place] >> np.uint64(32)).astype(np.uint32).view(np.float32)
@@ -438,4 +441,4 @@ def _best(item: Keys, score: Floats, k: int) -> tuple[Rows, Floats]:
     if best.shape[1] < k:
         best = np.pad(best, ((0, 0), (0, k - best.shape[1])))
     scores = (best >> np.uint64(32)).astype(np.uint32).view(np.float32)
-    return np.where(scores > 0, (best & np.uint64(0xFFFFFFFF)).astype(np.int64), -1), scores
+    return np.where(scores > 0, (best & np.uint64(NOBODY)).astype(np.int64), -1), scores
