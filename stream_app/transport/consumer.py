@@ -210,7 +210,7 @@ class BatchTopic(faust.Topic):  # type: ignore[misc]
         return self._create_event(message.key, message.value, headers=None, message=message)
 
 
-class BootStrategy(faust.app.BootStrategy):  # type: ignore[misc]
+class BootStrategy(faust.App.BootStrategy):  # type: ignore[misc]
     """Consumer and agents only: outputs go through transactions, HTTP through our own server."""
 
     enable_kafka_producer = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
@@ -15,7 +15,6 @@ from stream_app.settings import Broker
 from stream_app.transport.connection import client_options, compression
 
 BATCH_BYTES = 512 << 10
-_NO_HEADERS: Sequence[tuple[str, bytes]] = ()
 
 
 class TaskProducer:
@@ -77,10 +76,10 @@ class TaskProducer:
         for (topic, partition), group in targets.items():
             builder = self._producer.create_batch()
             for _, key, value, headers, timestamp, _ in group:
-                headers = headers or _NO_HEADERS
-                if builder.append(timestamp=timestamp, key=key, value=value, headers=headers) is None:
+                added = headers if type(headers) is list else list(headers)  # the builder takes nothing but a list
+                if builder.append(timestamp=timestamp, key=key, value=value, headers=added) is None:
                     delivered.append(await self._producer.send_batch(builder, topic, partition=partition))
                     builder = self._producer.create_batch()
-                    builder.append(timestamp=timestamp, key=key, value=value, headers=headers)
+                    builder.append(timestamp=timestamp, key=key, value=value, headers=added)
             delivered.append(await self._producer.send_batch(builder, topic, partition=partition))
         return delivered
