@@ -1,0 +1,1 @@
+"""Output records: what consumers read, encoded a batch at a time. Knows no broker and no clock."""
