@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -18,7 +17,8 @@ from stream_app.state.windows import KINDS, Final, WindowBatch, ratio
 class Window(msgspec.Struct, frozen=True, gc=False):
     """Half-open: `end` is the first instant outside."""
 
-    type: Literal["session", "tumbling"]
+    type: str
+    """session or tumbling."""
     start: str
     end: str
     is_final: bool
