@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever needs the broker or the real data carries the marker that says so."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if "broker" in fixtures or "kafka" in item.path.parts:
+        if "broker" in fixtures or item.path.parent == REPOSITORY / "tests" / "kafka":
             item.add_marker(pytest.mark.kafka)
         if "data_dir" in fixtures:
             item.add_marker(pytest.mark.data)
@@ -47,7 +47,8 @@ def create_topics(broker: EmbeddedBroker) -> CreateTopics:
         await admin.start()
         try:
             topics = [NewTopic(name, partitions, 1, topic_configs=configs or {}) for name in names]
-            await admin.create_topics(topics)
+            reply = await admin.create_topics(topics)
+            assert all(error == 0 for _, error, *_ in reply.topic_errors), reply
         finally:
             await admin.close()
 

@@ -94,4 +94,4 @@ def resolve_lock(repository: Path) -> list[Jar]:
     for found in [*inputs, *transitive]:
         digest = hashlib.sha256(found.artifact.resolve().read_bytes()).hexdigest()
         lock.append(Jar(digest, f"{found.groupId}:{found.artifactId}:{found.version}"))
-    return sorted(lock, key=lambda jar: jar.coordinate)
+    return sorted(lock, key=lambda jar: jar.coordinate.split(":"))

@@ -50,19 +50,18 @@ class Security:
         return [f"--add-scram={MECHANISM}=[name={name},password={password}]" for name, password in users]
 
 
-def make_certificate(keytool: Path, keys: Path) -> Path:
-    """Make a key for 127.0.0.1 and localhost that is its own authority; returns the authority as PEM."""
-    authority, store = keys / "ca.pem", keys / "broker.p12"
+def make_certificate(keytool: Path, authority: Path) -> None:
+    """Make a key for 127.0.0.1 and localhost that is its own authority, whose PEM goes to `authority`."""
     if authority.exists():
-        return authority
-    keys.mkdir(parents=True, exist_ok=True)
+        return
+    authority.parent.mkdir(parents=True, exist_ok=True)
+    store = authority.with_name("broker.p12")
     store.unlink(missing_ok=True)
     access = ["-keystore", str(store), "-storepass", _STORE_PASSWORD, "-alias", "broker"]
     make = ["-genkeypair", *access, "-keyalg", "EC", "-dname", "CN=localhost", "-validity", "365"]
     names = ["-ext", "san=ip:127.0.0.1,dns:localhost", "-ext", "bc:c", "-ext", "ku:c=digitalSignature,keyCertSign"]
     export = ["-exportcert", *access, "-rfc", "-file", str(authority)]
     for arguments in ([*make, *names], export):
-        done = subprocess.run([keytool, *arguments], capture_output=True, text=True)  # noqa: S603
+        done = subprocess.run([keytool, *arguments], capture_output=True, text=True)
         if done.returncode:
             raise DependencyError(f"keytool: {(done.stdout + done.stderr).strip().splitlines()[0]}")
-    return authority
