@@ -61,6 +61,4 @@ class EventBatch:
         """All events, one batch after the other; at least one batch."""
         if len(batches) == 1:
             return batches[0]
-        return EventBatch(
-            *(np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(EventBatch))
-        )
+        return EventBatch(*(np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(EventBatch)))

@@ -1,0 +1,21 @@
+"""Who an event is of. Producers often send a placeholder where they know nobody."""
+
+from collections.abc import Sequence
+
+PLACEHOLDERS = frozenset(("", "null", "undefined", "guest", "anonymous", "0", "nan", "[object object]"))
+
+
+def is_legal(user_id: str | None) -> bool:
+    """Whether it names somebody; case and surrounding white space do not matter."""
+    return user_id is not None and user_id.strip().lower() not in PLACEHOLDERS
+
+
+def users(user_ids: Sequence[str | None], anonymous_ids: Sequence[str | None]) -> list[bytes | None]:
+    """Per event the user id, else the anonymous id, as UTF-8; None where neither is legal."""
+    if None not in user_ids and PLACEHOLDERS.isdisjoint(map(str.lower, map(str.strip, user_ids))):  # type: ignore[arg-type]
+        return list(map(str.encode, user_ids))  # type: ignore[arg-type]
+    legal = {user: user.encode() for user in {*user_ids, *anonymous_ids} if user is not None and is_legal(user)}
+    return [
+        legal.get(user) or legal.get(anonymous)  # type: ignore[arg-type]
+        for user, anonymous in zip(user_ids, anonymous_ids, strict=True)
+    ]
