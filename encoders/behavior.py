@@ -1,0 +1,227 @@
+"""What a user did, as two vectors per event: a decaying recurrent state and an attentive look back."""
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from encoders.protocol import VECTOR, Encoded
+
+STATE = 128
+ITEM_ROWS = 4096
+CONTEXT_ROWS = 1024
+CONTEXT = 16
+LOOKS = 4
+"""Weightings of the ring: attention, recency, plain count, same item."""
+
+
+T = TypeVar("T", bound=np.generic)
+
+
+class Acts(NamedTuple):
+    """n events of u users, those of one user consecutive; the last L events before them in the ring."""
+
+    row: NDArray[np.int64]  # (n,) non-decreasing user column
+    item: NDArray[np.uint64]  # (n,) hash, 0 absent
+    category: NDArray[np.uint64]  # (n,)
+    brand: NDArray[np.uint64]  # (n,)
+    action: NDArray[np.int64]  # (n,) 1..actions; 0 is padding
+    time_ms: NDArray[np.int64]  # (n,)
+    gap_s: NDArray[np.float32]  # (n,) -1 for a user's first
+    numerics: NDArray[np.float32]  # (n, k) NaN absent
+    ring_item: NDArray[np.uint64]  # (u, L) newest last
+    ring_action: NDArray[np.int64]  # (u, L) 0 where padded
+    ring_time_ms: NDArray[np.int64]  # (u, L)
+    state: NDArray[np.int8]  # (u, 128) carried, in 127ths
+
+
+class Steps(NamedTuple):
+    """Acts ready for the device; w <= L is the longest look back that this batch needs."""
+
+    item: Tensor  # (n, 2) int64 rows of the item table
+    context: Tensor  # (n, 2) int64 category and brand rows
+    action: Tensor  # (n,) int64
+    numerics: Tensor  # (n, 2k + 2) float32, absent masked
+    gap_s: Tensor  # (n,) float32, 0 for the first
+    look_item: Tensor  # (n, w, 2) int64 item rows, the event itself last
+    look_action: Tensor  # (n, w) int64, 0 padded
+    look_age_s: Tensor  # (n, w) float32
+    look_same: Tensor  # (n, w) bool: the same item as the event's
+    state: Tensor  # (u, 128) int8
+    order: Tensor  # (n,) int64 events in the order in which the recurrence takes them
+    place: Tensor  # (n,) int64 inverse of order
+    users: Tensor  # (u,) int64 user columns, the busiest first
+    active: list[int]  # users that take part in each step
+
+
+class BehaviorEncoder(nn.Module):
+    """Event tokens into a GRU with learned decay per channel; attention over the ring as the read-out.
+
+    `forward` gives (n, 192): the state after each event, then the read-out. Event k sees nothing after k.
+    """
+
+    size = STATE + VECTOR
+
+    def __init__(self, actions: int, numerics: int) -> None:
+        super().__init__()
+        self.actions = actions
+        self.items = nn.Embedding(2 * ITEM_ROWS + 1, VECTOR, padding_idx=0)
+        self.context = nn.Embedding(2 * CONTEXT_ROWS + 1, CONTEXT, padding_idx=0)
+        self.action = nn.Embedding(actions + 1, CONTEXT, padding_idx=0)
+        self.token = nn.Linear(VECTOR + 3 * CONTEXT + 2 * numerics + 2, STATE)
+        self.inward = nn.Linear(STATE, 3 * STATE)
+        self.across = nn.Linear(STATE, 3 * STATE)
+        self.decay = nn.Parameter(torch.linspace(-6, -1, STATE))
+        self.ask = nn.Linear(2 * STATE, VECTOR)
+        self.ask_action = nn.Linear(2 * STATE, actions + 1)
+        self.forget = nn.Parameter(torch.zeros(()))
+        self.tell = nn.Linear(VECTOR + LOOKS * (actions + 1), VECTOR)
+        with torch.no_grad():
+            self.items.weight[1:].normal_(std=(2 * VECTOR) ** -0.5)
+
+    def prepare(self, track: Acts) -> Steps:
+        """Hash ids to rows, look up each event's ring, plan the recurrence."""
+        users, length = track.ring_action.shape
+        n = len(track.row)
+        longest = int((track.ring_action > 0).sum(1).max(initial=0))
+        counts = np.bincount(track.row, minlength=users)
+        width = min(length, longest + int(counts.max(initial=0)))
+        # Ring and events of user r lie side by side: event i is at (r + 1) * length + i.
+        here = (track.row + 1) * length + np.arange(n)
+        window = here[:, None] - np.arange(width - 1, -1, -1)  # (n, w)
+        item = side_by_side(track.ring_item, track.item, here)
+        action = side_by_side(track.ring_action, track.action, here)[window]
+        time_ms = side_by_side(track.ring_time_ms, track.time_ms, here)[window]
+        look_item = item[window]
+        age_s = (track.time_ms[:, None] - time_ms).clip(0) / 1000
+        plan = planned(track.row, counts)
+        absent = np.isnan(track.numerics)
+        gap = track.gap_s.clip(0)
+        numerics = np.concatenate(
+            [
+                np.where(absent, 0, track.numerics).clip(-20, 20),
+                absent,
+                np.log1p(gap)[:, None] / 4,
+                (track.gap_s < 0)[:, None],
+            ],
+            1,
+            dtype=np.float32,
+        )
+        return Steps(
+            torch.from_numpy(item_rows(track.item)),
+            torch.from_numpy(context_rows(track.category, track.brand)),
+            torch.from_numpy(track.action),
+            torch.from_numpy(numerics),
+            torch.from_numpy(gap.astype(np.float32)),
+            torch.from_numpy(item_rows(look_item)),
+            torch.from_numpy(action),
+            torch.from_numpy(age_s.astype(np.float32)),
+            torch.from_numpy((look_item == track.item[:, None]) & (look_item != 0)),
+            torch.from_numpy(np.ascontiguousarray(track.state)),
+            *plan,
+        )
+
+    def forward(self, prepared: Steps) -> Encoded:
+        """(n, 192): state after the event (quantised as it is carried) and read-out."""
+        own = F.embedding_bag(prepared.item, self.items.weight, mode="sum", padding_idx=0)  # (n, 64)
+        n = len(own)
+        token = torch.cat(
+            [own, self.context(prepared.context).view(n, 2 * CONTEXT), self.action(prepared.action), prepared.numerics],
+            -1,
+        )
+        token = F.relu(self.token(token))  # (n, 128)
+        state = self.recur(token, prepared)  # (n, 128)
+        vector = torch.cat([state, self.look_back(torch.cat([state, token], -1), prepared)], -1)
+        seen = (prepared.look_action > 0).sum(-1)
+        return Encoded(vector, seen > 0, torch.log1p(seen.float()) / 3.5)
+
+    def recur(self, token: Tensor, steps: Steps) -> Tensor:
+        """The GRU over every user's events, all users abreast: (n, 128), quantised after each step."""
+        inward = self.inward(token)[steps.order]  # (n, 384)
+        kept = torch.exp(-F.softplus(self.decay) * torch.log1p(steps.gap_s / 60)[steps.order, None])
+        state = steps.state[steps.users].float() / 127  # (u, 128)
+        states: list[Tensor] = []
+        start = 0
+        for active in steps.active:
+            stop = start + active
+            before = state[:active] * kept[start:stop]
+            x, h = inward[start:stop], self.across(before)
+            gates = torch.sigmoid(x[:, : 2 * STATE] + h[:, : 2 * STATE])
+            reset, update = gates.chunk(2, -1)
+            new = torch.tanh(x[:, 2 * STATE :] + reset * h[:, 2 * STATE :])
+            state = stepped(torch.lerp(new, before, update))
+            states.append(state)
+            start = stop
+        return torch.cat(states)[steps.place] if states else token[:0]
+
+    def look_back(self, asked: Tensor, steps: Steps) -> Tensor:
+        """Attention over the last positions before and at each event: (n, 64)."""
+        n, width = steps.look_action.shape
+        items = F.embedding_bag(steps.look_item.view(n * width, 2), self.items.weight, mode="sum", padding_idx=0)
+        items = items.view(n, width, VECTOR)
+        log_age = torch.log1p(steps.look_age_s / 60)
+        score = (
+            torch.bmm(items, self.ask(asked)[:, :, None]).squeeze(-1)
+            + self.ask_action(asked).gather(1, steps.look_action)
+            - F.softplus(self.forget) * log_age
+        )  # (n, w)
+        real = steps.look_action > 0
+        attention = score.masked_fill(~real, float("-inf")).softmax(-1) if width else score
+        weights = torch.stack(
+            [attention, real * torch.exp(-steps.look_age_s / 1800), real.float(), steps.look_same.float()], 1
+        )  # (n, 4, w)
+        acts = F.one_hot(steps.look_action, self.actions + 1).float()  # (n, w, a)
+        counts = torch.bmm(weights, acts)  # (n, 4, a)
+        counts = torch.cat([counts[:, :1], torch.log1p(counts[:, 1:])], 1).flatten(1)
+        found = torch.bmm(attention[:, None], items).squeeze(1)  # (n, 64)
+        return F.relu(self.tell(torch.cat([found, counts], -1)))
+
+
+def stepped(state: Tensor) -> Tensor:
+    """The state in whole 127ths, as it is carried, with the gradient of the original."""
+    if not torch.is_grad_enabled():
+        return torch.round(state * 127) / 127
+    return state + (torch.round(state * 127) / 127 - state).detach()
+
+
+def side_by_side(ring: NDArray[T], events: NDArray[T], here: NDArray[np.int64]) -> NDArray[T]:
+    """One array in which each user's ring (u, L) is followed by the user's events (n,)."""
+    flat = np.zeros(ring.size + len(events), ring.dtype)
+    free = np.ones(len(flat), bool)
+    free[here] = False
+    flat[free] = ring.ravel()
+    flat[here] = events
+    return flat
+
+
+def planned(row: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """The order of the recurrence: step k takes the k-th event of every user that has one, the busiest first."""
+    users = np.argsort(-counts, kind="stable")
+    rank = np.empty_like(users)
+    rank[users] = np.arange(len(users))
+    nth = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+    order = np.lexsort((rank[row], nth))
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return (
+        torch.from_numpy(order),
+        torch.from_numpy(place),
+        torch.from_numpy(users),
+        np.bincount(nth, minlength=0).tolist(),
+    )
+
+
+def item_rows(item: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Two table rows per item hash (..., 2): 16 million distinct pairs; 0, 0 where absent."""
+    rows = np.stack([item & np.uint64(4095), ((item >> np.uint64(12)) & np.uint64(4095)) + np.uint64(ITEM_ROWS)], -1)
+    return np.where(item[..., None] == 0, 0, rows + np.uint64(1)).astype(np.int64)
+
+
+def context_rows(category: NDArray[np.uint64], brand: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Table rows of category and brand (n, 2), 0 where absent."""
+    both = np.stack([category, brand], -1)
+    rows = both % np.uint64(CONTEXT_ROWS) + np.array([1, CONTEXT_ROWS + 1], np.uint64)
+    return np.where(both == 0, 0, rows).astype(np.int64)

@@ -1,0 +1,42 @@
+"""Unlike human shopping: what simulated bots taught, blended with how far the user is from all users seen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fusion.heads.binary import Binary, known_loss
+from fusion.heads.protocol import FUSED, Fused, Labels, Setup
+
+DENSITY_WEIGHT = 0.25
+
+
+class Anomaly(Binary):
+    """A bot logit, and the distance of the fused vector from the training users in standard deviations."""
+
+    mean: Tensor
+    spread: Tensor
+    usual: Tensor
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.hidden = nn.Linear(FUSED, 32)
+        self.out = nn.Linear(32, 1)
+        self.register_buffer("mean", torch.zeros(FUSED))
+        self.register_buffer("spread", torch.ones(FUSED))
+        self.register_buffer("usual", torch.tensor([1.0, 0.5]))  # mean and deviation of the distance in training
+
+    def forward(self, fused: Fused) -> Tensor:
+        """(n, 2): bot logit, distance in deviations from the usual one."""
+        bot = self.out(torch.relu(self.hidden(fused.vector)))  # (n, 1)
+        far = (((fused.vector - self.mean) / self.spread) ** 2).mean(-1, keepdim=True).sqrt()
+        return torch.cat([bot, (far - self.usual[0]) / self.usual[1]], -1)
+
+    def loss(self, raw: Tensor, labels: Labels) -> Tensor:
+        """Cross-entropy of the bot logit where it is known who acted."""
+        return known_loss(raw[:, 0], labels.anomaly)
+
+    def columns(self, raw: Tensor) -> dict[str, Tensor]:
+        """`score` (n,): three quarters bot, one quarter strangeness (half at three deviations)."""
+        bot, strange = torch.sigmoid(raw[:, 0] / self.temperature), torch.sigmoid(2 * (raw[:, 1] - 3))
+        return {"score": (1 - DENSITY_WEIGHT) * bot + DENSITY_WEIGHT * strange}

@@ -1,0 +1,61 @@
+"""The products that the user may want next."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from encoders.protocol import VECTOR
+from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
+
+
+class Recommendation(msgspec.Struct, frozen=True, gc=False):
+    """One product; rank 1 is the best."""
+
+    product_id: str
+    score: float
+    rank: int
+
+
+class Recommendations(nn.Module):
+    """A direction in the item space; the scorer looks up which products lie there."""
+
+    Output = list[Recommendation]
+    temperature: Tensor
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        self.items = [setup.items]  # shared with the behaviour encoder, so not a submodule of its own
+        self.out = nn.Linear(FUSED, VECTOR)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, fused: Fused) -> Tensor:
+        """(n, 64) of length 1."""
+        return F.normalize(self.out(fused.vector), dim=-1)
+
+    def loss(self, raw: Tensor, labels: Labels) -> Tensor:
+        """Sampled softmax: the next item against the other next items of the batch."""
+        known = labels.next_item[:, 0] > 0
+        if int(known.sum()) < 2:
+            return raw.sum() * 0
+        target = F.normalize(F.embedding_bag(labels.next_item[known], self.items[0].weight, mode="sum"), dim=-1)
+        logits = raw[known] @ target.T * 16  # (m, m)
+        code = labels.next_item[known, 0] * (1 << 20) + labels.next_item[known, 1]
+        same = (code[:, None] == code) & ~torch.eye(len(code), dtype=torch.bool, device=raw.device)
+        return F.cross_entropy(logits.masked_fill(same, -1e4), torch.arange(len(code), device=raw.device))
+
+    def columns(self, raw: Tensor) -> dict[str, Tensor]:
+        """`direction` (n, 64); the scorer replaces it by `product_id` and `score` (n, k)."""
+        return {"direction": raw}
+
+    def render(self, columns: Columns) -> list[list[Recommendation]]:
+        """Ranked products per event; fewer than k where fewer are known."""
+        return [
+            [Recommendation(product, score, rank) for rank, (product, score) in enumerate(pairs, 1)]
+            for pairs in (
+                [pair for pair in zip(products, scores, strict=True) if pair[0] is not None]
+                for products, scores in zip(columns["product_id"].tolist(), rounded(columns["score"]), strict=True)
+            )
+        ]

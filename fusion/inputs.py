@@ -1,0 +1,219 @@
+"""From feature columns to tensors: the CPU half of scoring and of training, so that both see the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from encoders.behavior import STATE, Acts, BehaviorEncoder, Steps
+from encoders.image import ImageEncoder, Pictures
+from encoders.protocol import VECTOR
+from encoders.text import Bags, TextEncoder
+from encoders.voice import Heard, Utterances, VoiceEncoder
+from fusion.features import NO_ACTION, TRACKS, FeatureBatch
+
+MEMORIES = ("text", "voice", "image", "opinion")
+"""What is remembered of a user as a vector with its time; an opinion is the last thing reviewed or said aloud."""
+SILENT = ("review", "voice")
+"""Actions that are words only: they leave the behaviour modality absent where nothing else was done."""
+QUERY = "search"
+"""The action whose text is no opinion."""
+
+_MEMORY = np.dtype([("vector", "i1", (VECTOR,)), ("scale", "f4"), ("confidence", "f4"), ("time_ms", "i8")])
+CARRIED = np.dtype([("state", "i1", (STATE,)), ("seen", "u4"), ("acts", "u4"), *((name, _MEMORY) for name in MEMORIES)])
+"""One user between batches, 456 bytes: recurrent state in 127ths, counts, memories (scale 0 = none)."""
+
+T = TypeVar("T")
+
+
+class Remembered(NamedTuple):
+    """For each position which vector its memory holds: 0..u-1 carried, u.. fresh ones of this batch."""
+
+    pick: Tensor  # (n,) int64, -1 absent
+    age_s: Tensor  # (n,) float32
+    confidence: Tensor  # (n,) float32
+    carried: Tensor  # (u, 64) float32
+    fresh: Tensor  # (f,) int64 positions in the modality's own fresh vectors
+    last: Tensor  # (u,) int64 position of each user's last event
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One batch on its way to the device."""
+
+    steps: Steps
+    text: Bags  # texts of this batch, one per written text
+    voice: Heard
+    image: Pictures
+    memories: dict[str, Remembered]
+    acts: Tensor  # (n,) float32: what the user did so far, words aside
+    gap_s: Tensor  # (n,) float32
+
+    def to(self, device: torch.device) -> Inputs:
+        """The same on another device."""
+        return Inputs(*(moved(getattr(self, field.name), device) for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What stays on the CPU: needed to write the carried state."""
+
+    seen: NDArray[np.int64]  # (n,) events of the user up to here
+    acts: NDArray[np.int64]  # (n,)
+    last: NDArray[np.int64]  # (u,) each user's last event, -1 where none
+    time_ms: dict[str, NDArray[np.int64]]  # per memory (n,)
+    confidence: dict[str, NDArray[np.float32]]  # per memory (n,)
+    recent_item: NDArray[np.uint64]  # (n, r) newest last, 0 padded
+
+
+class Preparation:
+    """Turns features into inputs; one per vocabulary. One thread at a time (the encoders' caches)."""
+
+    def __init__(
+        self,
+        text: TextEncoder,
+        voice: VoiceEncoder,
+        image: ImageEncoder,
+        behavior: BehaviorEncoder,
+        *,
+        known: Sequence[str],
+        actions: Sequence[str],
+    ) -> None:
+        self.text, self.voice, self.image, self.behavior = text, voice, image, behavior
+        codes = {name: code for code, name in enumerate(known, 1)}
+        self.codes = np.zeros(256, np.int64)
+        self.codes[: len(actions)] = [codes.get(name, len(known) + 1) for name in actions]
+        self.codes[NO_ACTION] = 0
+        self.does = np.array([name not in SILENT for name in actions] + [True] * (256 - len(actions)))
+        self.asks = np.array([name == QUERY for name in actions] + [False] * (256 - len(actions)))
+
+    def __call__(self, features: FeatureBatch, *, images: bool = True, recent: int = 10) -> tuple[Inputs, Notes]:
+        """Inputs for the device and what is needed afterwards."""
+        n, users = len(features), len(features.carried)
+        if n == 0:
+            raise ValueError("nothing to prepare")
+        row, carried = features.row, features.carried
+        first = np.searchsorted(row, np.arange(users))
+        last = np.searchsorted(row, np.arange(users), side="right") - 1
+        last = np.where(last >= first, last, -1)
+        steps = self.behavior.prepare(self._acts(features))
+        written, spoken = features.track == TRACKS.index("text"), features.track == TRACKS.index("voice")
+        bags = self.text.prepare([features.text[i] for i in np.flatnonzero(written)])
+        heard = self.voice.prepare(
+            Utterances(
+                features.text[spoken].tolist(), features.confidence[spoken], features.word_confidence[spoken].tolist()
+            )
+        )
+        shown = np.array([p is not None for p in features.image], bool) & images
+        pictures = self.image.prepare([features.image[i] for i in np.flatnonzero(shown)])
+        wrote = np.flatnonzero(written)[bags.counts.numpy() > 0]
+        spoke = np.flatnonzero(spoken)[heard.bags.counts.numpy() > 0]
+        seen = np.flatnonzero(shown)
+        seen = seen[np.sort(np.concatenate([pictures.pixel_position, pictures.given_position]))]
+        opined = np.sort(np.concatenate([wrote[~self.asks[features.action[wrote]]], spoke]))
+        sure = {"text": np.ones(n, np.float32), "voice": np.zeros(n, np.float32), "image": np.ones(n, np.float32)}
+        sure["voice"][spoken] = heard.confidence.numpy()
+        sure["image"][np.flatnonzero(shown)[pictures.given_position.numpy()]] = 0.5
+        sure["opinion"] = np.where(spoken, sure["voice"], sure["text"])
+        memories: dict[str, Remembered] = {}
+        times: dict[str, NDArray[np.int64]] = {}
+        place = {name: np.cumsum(which) - 1 for name, which in zip(MEMORIES, (written, spoken, shown), strict=False)}
+        place["opinion"] = np.where(spoken, written.sum() + place["voice"], place["text"])
+        for name, fresh in zip(MEMORIES, (wrote, spoke, seen, opined), strict=True):
+            held = remembered(features, fresh, carried[name], sure[name])
+            memories[name] = Remembered(*held[:4], torch.from_numpy(place[name][fresh]), torch.from_numpy(last))
+            times[name] = held[4]
+        nth = np.arange(n) - first[row] + 1
+        does = self.does[features.action]
+        did = np.cumsum(does)
+        acts = carried["acts"].astype(np.int64)[row] + did - (did - does)[first[row]]
+        notes = Notes(
+            carried["seen"].astype(np.int64)[row] + nth,
+            acts,
+            last,
+            times,
+            {name: memory.confidence.numpy() for name, memory in memories.items()},
+            recent_items(features, recent),
+        )
+        inputs = Inputs(
+            steps,
+            bags,
+            heard,
+            pictures,
+            memories,
+            torch.from_numpy(acts.astype(np.float32)),
+            torch.from_numpy(features.gap_s.clip(0).astype(np.float32)),
+        )
+        return inputs, notes
+
+    def _acts(self, features: FeatureBatch) -> Acts:
+        return Acts(
+            row=features.row,
+            item=features.item,
+            category=features.category,
+            brand=features.brand,
+            action=self.codes[features.action],
+            time_ms=features.event_time_ms,
+            gap_s=features.gap_s,
+            numerics=features.numerics,
+            ring_item=features.history_item,
+            ring_action=self.codes[features.history_action],
+            ring_time_ms=features.history_time_ms,
+            state=features.carried["state"],
+        )
+
+
+def remembered(
+    features: FeatureBatch, fresh: NDArray[np.int64], carried: NDArray[np.void], sure: NDArray[np.float32]
+) -> tuple[Tensor, Tensor, Tensor, Tensor, NDArray[np.int64]]:
+    """What each position remembers: the newest of the `fresh` events of its user up to it, else the carried one.
+
+    The first four parts of Remembered, and the times.
+    """
+    row, users = features.row, len(carried)
+    at = np.full(len(row), -1)
+    at[fresh] = np.arange(len(fresh))
+    at = np.maximum.accumulate(at)  # newest fresh vector so far, of anybody
+    source = np.append(fresh, -1)[at]
+    mine = (at >= 0) & (row[source] == row)
+    pick = np.where(mine, users + at, np.where(carried["scale"][row] > 0, row, -1))
+    time_ms = np.where(mine, features.event_time_ms[source], carried["time_ms"][row])
+    confidence = np.where(mine, sure[source], carried["confidence"][row]) * (pick >= 0)
+    age_s = (features.event_time_ms - time_ms).clip(0) / 1000 * (pick >= 0)
+    vectors = carried["vector"].astype(np.float32) * carried["scale"][:, None]
+    parts = (pick, age_s.astype(np.float32), confidence.astype(np.float32), vectors)
+    return (*(torch.from_numpy(part) for part in parts), time_ms)  # type: ignore[return-value]
+
+
+def recent_items(features: FeatureBatch, count: int) -> NDArray[np.uint64]:
+    """The last items up to and with each event (n, count), newest last, 0 padded; positions without item left in."""
+    users, length = features.history_item.shape
+    n = len(features)
+    flat = np.zeros(users * length + n, np.uint64)
+    here = (features.row + 1) * length + np.arange(n)
+    ring = np.ones(len(flat), bool)
+    ring[here] = False
+    flat[ring] = features.history_item.ravel()
+    flat[here] = features.item
+    back = np.arange(min(count, length + 1) - 1, -1, -1)
+    recent: NDArray[np.uint64] = flat[here[:, None] - back]
+    return recent
+
+
+def moved(value: T, device: torch.device) -> T:
+    """Tensors anywhere in a value of tuples and dicts, moved."""
+    result: Any = value
+    if isinstance(value, Tensor):
+        result = value.to(device)
+    elif isinstance(value, dict):
+        result = {key: moved(each, device) for key, each in value.items()}
+    elif isinstance(value, tuple):
+        parts = [moved(each, device) for each in value]
+        result = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return result  # type: ignore[no-any-return]

@@ -1,0 +1,164 @@
+"""The fused model: four encoders, five slots, one vector per event, all heads on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from encoders.behavior import STATE, BehaviorEncoder
+from encoders.image import ImageEncoder
+from encoders.protocol import VECTOR, Encoded, quantise, quantised
+from encoders.text import TextEncoder
+from encoders.voice import VoiceEncoder
+from fusion.features import NUMERICS
+from fusion.heads import HEADS
+from fusion.heads.protocol import FUSED, Fused, Head, Setup
+from fusion.inputs import MEMORIES, Inputs, Remembered
+
+MODALITIES = ("behavior", "text", "voice", "image")
+SLOTS = ("state", "readout", "text", "voice", "image")
+SLOT_MODALITY = (0, 0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a checkpoint says about its model besides the weights."""
+
+    name: str = "fused"
+    version: str = "0"
+    actions: tuple[str, ...] = ()
+    segments: tuple[str, ...] = tuple(f"segment {number}" for number in range(8))
+    history: int = 32
+    churn_horizon_s: int = 7 * 86_400
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @staticmethod
+    def of(document: Mapping[str, Any]) -> ModelConfig:
+        """From JSON values; raises TypeError on unknown keys."""
+        lists = {key: tuple(value) for key, value in document.items() if isinstance(value, list)}
+        return ModelConfig(**{**document, **lists})
+
+
+class Output(NamedTuple):
+    """What the device answers for n events of u users."""
+
+    raw: dict[str, Tensor]  # per head
+    shares: Tensor  # (n, 4) of the modalities
+    state: Tensor  # (u, 128) int8 after each user's last event
+    memory: dict[str, tuple[Tensor, Tensor]]  # per memory (u, 64) int8 and (u,) scale; 0 = none
+    fused: Fused
+
+
+class Slots(NamedTuple):
+    """Five views of a user at n positions."""
+
+    values: list[Tensor]  # each (n, its size)
+    present: Tensor  # (n, 5) bool
+    meta: Tensor  # (n, 5, 2): log age, confidence
+
+
+class Fusion(nn.Module):
+    """A gated sum over the present slots and an MLP; an absent slot adds its learned token instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        sizes = [STATE, VECTOR, VECTOR, VECTOR, VECTOR]
+        self.project = nn.ModuleList(nn.Linear(size, FUSED) for size in sizes)
+        self.gate = nn.ModuleList(nn.Linear(size + 2, 1) for size in sizes)
+        self.absent = nn.Parameter(torch.randn(len(SLOTS), FUSED) * 0.02)
+        self.mix = nn.Linear(FUSED + 3 * len(SLOTS), FUSED)
+        self.out = nn.Linear(FUSED, FUSED)
+
+    def forward(self, slots: Slots) -> tuple[Tensor, Tensor]:
+        """(n, 128) and the gates (n, 5), which sum to 1 over the present slots."""
+        logits = torch.cat(
+            [
+                gate(torch.cat([v, slots.meta[:, i]], -1))
+                for i, (gate, v) in enumerate(zip(self.gate, slots.values, strict=True))
+            ],
+            -1,
+        )
+        gates = logits.masked_fill(~slots.present, float("-inf")).softmax(-1).nan_to_num(0.0)  # (n, 5)
+        views = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)  # (n, 5, 128)
+        mixed = torch.bmm(gates[:, None] * len(SLOTS), views).squeeze(1)
+        mixed = mixed + (~slots.present).float() @ self.absent
+        facts = torch.cat([slots.present.float(), slots.meta.flatten(1)], -1)
+        hidden = F.gelu(self.mix(torch.cat([mixed, facts], -1)))
+        return F.layer_norm(self.out(hidden) + mixed, (FUSED,)), gates
+
+
+class FusedModel(nn.Module):
+    """Encoders, fusion and heads. `forward` takes a whole batch, k events of a user as k positions."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.text = TextEncoder()
+        self.voice = VoiceEncoder(self.text)
+        self.image = ImageEncoder()
+        self.behavior = BehaviorEncoder(len(config.actions) + 1, len(NUMERICS))
+        self.fusion = Fusion()
+        setup = Setup(config.actions, config.segments, self.behavior.items)
+        self.heads = nn.ModuleDict({name: head(setup) for name, head in HEADS.items()})
+
+    def head(self, name: str) -> Head:
+        """One head, typed."""
+        return cast(Head, self.heads[name])
+
+    def forward(self, inputs: Inputs, fresh: Mapping[str, Tensor] | None = None, drop: Tensor | None = None) -> Output:
+        """Answer for every event. `fresh`: frozen encoders' vectors, if known; `drop` (n, 4): modalities to hide."""
+        fresh = self.encode(inputs) if fresh is None else fresh
+        behavior = self.behavior(inputs.steps)
+        held = {name: recalled(inputs.memories[name], fresh[name]) for name in MEMORIES}
+        slots = self.slots(inputs, behavior, held, drop)
+        vector, gates = self.fusion(slots)
+        opinion = held["opinion"]
+        fused = Fused(vector, opinion.vector, opinion.present)
+        shares = torch.stack([gates[:, 0] + gates[:, 1], gates[:, 2], gates[:, 3], gates[:, 4]], -1)
+        last = inputs.memories["text"].last.clamp(min=0)
+        state = torch.round(behavior.vector.detach()[last, :STATE] * 127).to(torch.int8)
+        memory = {name: kept(inputs.memories[name], held[name]) for name in MEMORIES}
+        return Output({name: head(fused) for name, head in self.heads.items()}, shares, state, memory, fused)
+
+    def encode(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Fresh vectors of this batch per memory."""
+        text, voice, image = self.text(inputs.text), self.voice(inputs.voice), self.image(inputs.image)
+        said = torch.cat([text.vector, voice.vector])
+        return {"text": text.vector, "voice": voice.vector, "image": image.vector, "opinion": said}
+
+    def slots(self, inputs: Inputs, behavior: Encoded, held: Mapping[str, Encoded], drop: Tensor | None) -> Slots:
+        """The five slots with what is known of each."""
+        state, readout = behavior.vector[:, :STATE], behavior.vector[:, STATE:]
+        acted = inputs.acts > 0
+        words = [held[name] for name in ("text", "voice", "image")]
+        present = torch.stack([acted, acted, *(w.present for w in words)], -1)  # (n, 5)
+        if drop is not None:
+            present = present & ~drop[:, list(SLOT_MODALITY)]
+        ages = [inputs.gap_s, inputs.gap_s, *(inputs.memories[name].age_s for name in ("text", "voice", "image"))]
+        sure = [torch.log1p(inputs.acts) / 5, behavior.confidence, *(w.confidence for w in words)]
+        meta = torch.stack([torch.log1p(torch.stack(ages, -1) / 60) / 5, torch.stack(sure, -1)], -1)
+        values = [v * p[:, None] for v, p in zip([state, readout, *(w.vector for w in words)], present.T, strict=True)]
+        return Slots(values, present, meta * present[..., None])
+
+
+def recalled(memory: Remembered, fresh: Tensor) -> Encoded:
+    """The vector that each position remembers, as it is or will be carried."""
+    new = quantised(fresh[memory.fresh])
+    table = torch.cat([memory.carried, new]) if len(memory.carried) + len(new) else fresh.new_zeros(1, VECTOR)
+    present = memory.pick >= 0
+    vector = table[memory.pick.clamp(min=0)] * present[:, None]
+    return Encoded(vector, present, memory.confidence)
+
+
+def kept(memory: Remembered, held: Encoded) -> tuple[Tensor, Tensor]:
+    """The memory after each user's last event, int8 and scale."""
+    return quantise(held.vector.detach()[memory.last.clamp(min=0)])

@@ -1,0 +1,149 @@
+"""The model as the stream sees it: features in, predictions out, in batches. One device thread calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusion.checkpoint import load_checkpoint
+from fusion.errors import NotFiniteError
+from fusion.features import FeatureBatch, PredictionBatch
+from fusion.heads.protocol import Head
+from fusion.inputs import CARRIED, MEMORIES, Notes, Preparation
+from fusion.model import MODALITIES, FusedModel, Output
+from fusion.recommender import ItemIndex
+from fusion.retrieval import Retrieval
+
+ARTEFACT = Path(__file__).parent / "artefacts" / "fused.safetensors"
+TIERS = ("full", "without_image")
+COLD_EVENTS = 3
+"""A user with fewer events than this is a cold start."""
+
+
+class ModelName(NamedTuple):
+    """What made a prediction."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class Scorer:
+    """Scores feature batches and carries users' states. Not thread safe.
+
+    `heads` renders the columns of a PredictionBatch; `index` is what recommendations are drawn from.
+    """
+
+    carried_dtype = CARRIED
+
+    def __init__(
+        self,
+        model: FusedModel,
+        *,
+        digest: str,
+        device: torch.device,
+        actions: Sequence[str],
+        recommendations: int = 10,
+        index: ItemIndex | None = None,
+    ) -> None:
+        self._net = model.to(device).eval()
+        self._device = device
+        self._k = recommendations
+        self.model = ModelName(model.config.name, model.config.version, digest)
+        self.history = model.config.history
+        self.heads: Mapping[str, Head] = {name: model.head(name) for name in model.heads}
+        self.index = index or ItemIndex()
+        self._retrieve = Retrieval(model.behavior.items, self.index)
+        self._prepare = Preparation(
+            model.text, model.voice, model.image, model.behavior, known=model.config.actions, actions=actions
+        )
+
+    @staticmethod
+    def load(
+        path: Path | None = None, *, device: str = "auto", actions: Sequence[str], recommendations: int = 10
+    ) -> Scorer:
+        """The model in `path`, or the one shipped here. On a CPU torch is set to one thread.
+
+        Raises CheckpointError. `actions` is the caller's vocabulary; words that the model never saw are "other".
+        """
+        checkpoint = load_checkpoint(path or ARTEFACT)
+        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        if name == "cpu":
+            torch.set_num_threads(1)
+        return Scorer(
+            checkpoint.model,
+            digest=checkpoint.digest,
+            device=torch.device(name),
+            actions=actions,
+            recommendations=recommendations,
+        )
+
+    @torch.inference_mode()
+    def score(self, features: FeatureBatch, tier: str = "full") -> PredictionBatch:
+        """Predictions for every event, and the users' new states. Raises NotFiniteError, naming the head."""
+        if tier not in TIERS:
+            raise ValueError(f"unknown tier {tier!r}, not one of {', '.join(TIERS)}")
+        if len(features) == 0:
+            return self._nothing(features, tier)
+        inputs, notes = self._prepare(features, images=tier == "full", recent=self.index.settings.recent)
+        output = self._net(inputs if self._device.type == "cpu" else inputs.to(self._device))
+        columns = self._columns(output, notes)
+        return PredictionBatch(
+            columns=columns,
+            modalities=output.shares.cpu().numpy(),
+            carried=carry(features.carried, notes, output),
+            cold_start=notes.seen < COLD_EVENTS,
+            index_position=self.index.position,
+            tier=tier,
+        )
+
+    def _columns(self, output: Output, notes: Notes) -> dict[str, dict[str, NDArray[Any]]]:
+        """Calibrated columns of every head, as arrays, all of them finite."""
+        columns: dict[str, dict[str, NDArray[Any]]] = {}
+        for name, head in self.heads.items():
+            made: dict[str, Tensor] = head.columns(output.raw[name])
+            columns[name] = {key: value.cpu().numpy() for key, value in made.items()}
+            for value in columns[name].values():
+                if value.dtype.kind == "f" and not np.isfinite(value).all():
+                    raise NotFiniteError(f"head {name} gave a number that is not finite")
+        products, scores = self._retrieve(output.raw["recommendations"], notes.recent_item, self._k)
+        columns["recommendations"] = {"product_id": products, "score": scores}
+        return columns
+
+    def _nothing(self, features: FeatureBatch, tier: str) -> PredictionBatch:
+        none = np.zeros(0)
+        columns = {name: dict.fromkeys(("score", "present", "label", "id", "distance"), none) for name in self.heads}
+        columns["next_action"]["scores"] = columns["sentiment"]["scores"] = np.zeros((0, 0))
+        columns["recommendations"] = {"product_id": np.zeros((0, self._k), object), "score": np.zeros((0, self._k))}
+        return PredictionBatch(
+            columns,
+            np.zeros((0, len(MODALITIES)), np.float32),
+            features.carried.copy(),
+            np.zeros(0, bool),
+            self.index.position,
+            tier,
+        )
+
+
+def carry(before: NDArray[np.void], notes: Notes, output: Output) -> NDArray[np.void]:
+    """The users' states after the batch: users without an event keep theirs."""
+    after = before.copy()
+    users = np.flatnonzero(notes.last >= 0)
+    last = notes.last[users]
+    after["state"][users] = output.state.cpu().numpy()[users]
+    after["seen"][users] = notes.seen[last]
+    after["acts"][users] = notes.acts[last]
+    for name in MEMORIES:
+        whole, scale = (part.cpu().numpy()[users] for part in output.memory[name])
+        memory = after[name]
+        held = scale > 0
+        memory["vector"][users], memory["scale"][users] = whole, scale
+        memory["time_ms"][users] = np.where(held, notes.time_ms[name][last], 0)
+        memory["confidence"][users] = np.where(held, notes.confidence[name][last], 0)
+    return after
