@@ -7,6 +7,7 @@ from stream_app.events.batch import EventBatch
 from stream_app.events.click import Click
 from stream_app.events.decoder import Decoded, Decoder, Rejected
 from stream_app.events.event import PLATFORMS, Event
+from stream_app.events.properties import properties
 from stream_app.events.review import Review
 from stream_app.events.search import Search
 from stream_app.events.voice_transcript import VoiceTranscript
@@ -37,6 +38,7 @@ __all__ = [
     "EventBatch",
     "Rejected",
     "decode",
+    "properties",
 ]
 
 

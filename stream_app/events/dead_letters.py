@@ -16,29 +16,29 @@ CODES = (
     "not_finite",
     "poison",
 )
-STREAMS = "__streams.errors."  # the prefix of Kafka Streams 4.2
+HEADERS = (
+    "__streams.errors.topic",  # the six of Kafka Streams 4.2
+    "__streams.errors.partition",
+    "__streams.errors.offset",
+    "__streams.errors.exception",
+    "__streams.errors.message",
+    "__streams.errors.stacktrace",  # empty: frames say no more than the code, and may quote values
+    "dlq.stage",
+    "dlq.code",
+    "dlq.field",
+    "dlq.attempts",
+    "dlq.component_version",
+)
+"""What is added, all UTF-8 strings."""
 
 
 def dead_letter(record: RecordLike, error: EventError, *, topic: str, attempts: int = 1) -> OutputRecord:
-    """Key, value, timestamp and headers of the input, then those that name the place, the code and the field.
-
-    Consumers read the last header of a name, so a record that was dead-lettered before tells of this time.
-    """
-    added = {
-        f"{STREAMS}topic": record.topic,
-        f"{STREAMS}partition": str(record.partition),
-        f"{STREAMS}offset": str(record.offset),
-        f"{STREAMS}exception": f"{type(error).__module__}.{type(error).__qualname__}",
-        f"{STREAMS}message": error.message,
-        f"{STREAMS}stacktrace": "",  # frames name no reason that the code does not, and may quote values
-        "dlq.stage": error.stage,
-        "dlq.code": error.code,
-        "dlq.field": error.field,
-        "dlq.attempts": str(attempts),
-        "dlq.component_version": component_version(),
-    }
-    headers = [*record.headers, *((name, value.encode()) for name, value in added.items())]
-    return OutputRecord(topic, record.key, record.value, headers, record.timestamp)
+    """Key, value, timestamp and headers of the input, then HEADERS. Where a name comes twice, the last one holds."""
+    where = (record.topic, str(record.partition), str(record.offset))
+    what = (f"{type(error).__module__}.{type(error).__qualname__}", error.message, "")
+    why = (error.stage, error.code, error.field, str(attempts), component_version())
+    added = [(name, value.encode()) for name, value in zip(HEADERS, (*where, *what, *why), strict=True)]
+    return OutputRecord(topic, record.key, record.value, [*record.headers, *added], record.timestamp)
 
 
 @cache

@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from stream_app.events.columns import Columns
 from stream_app.events.fields import EventId, Instant
+from stream_app.events.identity import LEGAL_PATTERN
 
 PLATFORMS = ("web", "ios", "android", "mini_program", "store", "call_center", "other")
 
@@ -28,14 +29,19 @@ class Event(Struct, kw_only=True, gc=False):
     sent_at: Instant | None = None
     received_at: Instant | None = None
     consent: dict[str, bool] | None = None
-    properties: Raw = Raw(b"null")
+    properties: Raw | None = None
 
     actions: ClassVar[tuple[str, ...]] = ()
     """What the user can have done, as counted in the outputs; the `action` column indexes it."""
     track: ClassVar[str] = ""
     """The modality track that the text column feeds: text, voice or none."""
-    rules: ClassVar[dict[str, Any]] = {}
-    """JSON Schema of the rules between fields, which `__post_init__` enforces."""
+    rules: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"type": "string", "pattern": LEGAL_PATTERN}}}
+            for name in ("user_id", "anonymous_id")
+        ]
+    }
+    """JSON Schema of the rules between fields; those of a subclass are in force as well."""
 
     @classmethod
     def columns(cls, events: Sequence[Self]) -> Columns:

@@ -1,8 +1,14 @@
 """Who an event is of. Producers often send a placeholder where they know nobody."""
 
+import re
 from collections.abc import Sequence
 
 PLACEHOLDERS = frozenset(("", "null", "undefined", "guest", "anonymous", "0", "nan", "[object object]"))
+
+
+# JSON Schema's regular expressions know no flags: each letter in both cases
+_SPELT = sorted("".join(f"[{c}{c.upper()}]" if c.isalpha() else re.escape(c) for c in word) for word in PLACEHOLDERS)
+LEGAL_PATTERN = rf"^(?!\s*(?:{'|'.join(_SPELT)})\s*$)"
 
 
 def is_legal(user_id: str | None) -> bool:

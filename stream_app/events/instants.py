@@ -11,6 +11,7 @@ Times = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
 DIGITS = (0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18)  # of YYYY-MM-DDThh:mm:ss
+MAX_DIGITS = 15  # of epoch milliseconds until the year 9999
 SHORTEST = 20  # YYYY-MM-DDThh:mm:ssZ
 
 
@@ -32,8 +33,10 @@ def milliseconds(values: Sequence[str | int]) -> Times:
 
 def same_length(texts: Sequence[str], length: int) -> Times:
     """ASCII texts of one length (n,) to epoch milliseconds (n,)."""
-    if length < SHORTEST:
+    if length <= MAX_DIGITS:
         return np.array([int(text) if text.isdigit() else INVALID for text in texts], np.int64)
+    if length < SHORTEST:
+        return np.full(len(texts), INVALID, np.int64)
     return civil(np.frombuffer("".join(texts).encode(), np.uint8).reshape(-1, length))
 
 

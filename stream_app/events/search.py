@@ -25,8 +25,8 @@ class Search(Event):
 
     query: str
     query_id: str | None = None
-    filters: Raw = Raw(b"null")
-    sorts: Raw = Raw(b"null")
+    filters: Raw | None = None
+    sorts: Raw | None = None
     total_results: Count | None = None
     results: list[Result] | None = None
     page: Count | None = None
