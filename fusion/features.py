@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 
 Objects = NDArray[np.object_]
 
-NUMERICS = ("log_price", "log_quantity", "log_position", "log_dwell_s", "log_total_results", "rating", "hour_sin", "hour_cos")
+NUMERICS = (
+    "log_price",
+    "log_quantity",
+    "log_position",
+    "log_dwell_s",
+    "log_total_results",
+    "rating",
+    "hour_sin",
+    "hour_cos",
+)
 """Columns of `FeatureBatch.numerics`; NaN where absent (`log_x` is log1p(x))."""
 
 TRACKS = ("text", "voice")
@@ -62,3 +71,16 @@ class PredictionBatch:
 
     def __len__(self) -> int:
         return len(self.cold_start)
+
+    def take(self, order: NDArray[np.int64]) -> PredictionBatch:
+        """The same predictions with their events in another order; `carried` stays per user."""
+        return PredictionBatch(
+            columns={
+                head: {name: column[order] for name, column in arrays.items()} for head, arrays in self.columns.items()
+            },
+            modalities=self.modalities[order],
+            carried=self.carried,
+            cold_start=self.cold_start[order],
+            index_position=self.index_position,
+            tier=self.tier,
+        )

@@ -180,7 +180,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _refuse_unknown_environment() -> None:
     """pydantic-settings ignores unknown variables with the prefix; a typo must not pass."""
-    outside = {"CONFIG", "VENV", "TEST_DATA", "DATA_DIR"}
+    outside = {"CONFIG", "VENV", "TEST_DATA", "DATA_DIR", "RESTARTS"}
     for name in os.environ:
         if not name.startswith(PREFIX) or (rest := name.removeprefix(PREFIX)) in outside:
             continue

@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_app.errors import DependencyError, SettingsError
-from stream_app.settings import Broker
+from stream_app.outputs.topics import TOPICS
+from stream_app.settings import Broker, Topics
 from stream_app.transport.connection import client_options
 
 
@@ -22,6 +23,14 @@ class TopicPlan:
     partitions: int
     replication: int
     config: Mapping[str, str]
+
+
+def plans(topics: Topics) -> list[TopicPlan]:
+    """Every topic as the settings want it."""
+    return [
+        TopicPlan(topics.prefix + spec.name, spec.count(topics.partitions), topics.replication, spec.config)
+        for spec in TOPICS
+    ]
 
 
 @asynccontextmanager

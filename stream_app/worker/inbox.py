@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from stream_app.events import Rejected
 from stream_app.events.batch import EventBatch, Objects
-from stream_app.records import RecordLike
 
 Ack = Callable[[], object]
 

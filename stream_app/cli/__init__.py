@@ -1,0 +1,46 @@
+"""The command line: one file per command, imported when called, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from stream_app.cli import broker, demo, replay, simulate, topics, train, worker
+from stream_app.errors import DependencyError, SettingsError, StreamAppError
+
+EXIT_SETTINGS, EXIT_DEPENDENCY, EXIT_FAILURE = 2, 75, 1
+
+app = typer.Typer(
+    name="stream-app",
+    help="Real-time behaviour analyzer for e-commerce: Kafka in, exactly-once predictions out. "
+    "Start with `stream-app demo`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+COMMANDS = {
+    "demo": demo.demo,
+    "broker": broker.broker,
+    "worker": worker.worker,
+    "simulate": simulate.simulate,
+    "replay": replay.replay,
+    "train": train.train,
+}
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+app.add_typer(topics.app, name="topics")
+
+
+def main() -> None:
+    """Run; an error that we foresaw is one line on standard error and a non-zero exit."""
+    try:
+        app()
+    except StreamAppError as error:
+        print(f"stream-app: {error}", file=sys.stderr)  # noqa: T201
+        if isinstance(error, SettingsError):
+            sys.exit(EXIT_SETTINGS)
+        sys.exit(EXIT_DEPENDENCY if isinstance(error, DependencyError) else EXIT_FAILURE)
+    except KeyboardInterrupt:
+        sys.exit(130)

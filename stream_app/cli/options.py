@@ -1,0 +1,17 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="TOML file; STREAM_APP_SECTION__KEY in the environment wins.")
+]
+Broker = Annotated[
+    str | None, typer.Option("--broker", "-b", help="host:port[,…] of Kafka; default: STREAM_APP_BROKER__URL.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data", "-d", help="Folder of the data sets; default: STREAM_APP_TEST_DATA.")
+]

@@ -1,0 +1,1 @@
+"""The whole system on one machine, for `stream-app demo` and for tests."""

@@ -1,0 +1,320 @@
+"""Steps 3 to 6 of one task's batch: admit, update, score, derive; ends with the records to publish. No Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.features import FeatureBatch, PredictionBatch
+from fusion.recommender import ItemActivity, strength_codes
+from fusion.scorer import Scorer
+from stream_app.errors import EventError
+from stream_app.events import ACTIONS, EventBatch
+from stream_app.events.batch import Objects
+from stream_app.events.dead_letters import dead_letter
+from stream_app.events.hashing import hash64
+from stream_app.events.late import late_event
+from stream_app.metrics import Metrics
+from stream_app.outputs.engagement import encode_engagement
+from stream_app.outputs.prediction import ModelInfo, encode_predictions, quality_bit
+from stream_app.outputs.topics import TopicNames
+from stream_app.records import OutputRecord, RecordLike
+from stream_app.settings import Settings
+from stream_app.signals import derive
+from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, UserRows
+from stream_app.state.windows import WindowBatch
+from stream_app.worker.inbox import Taken
+from stream_app.worker.routing import partition_of, routed
+
+VERDICT_NAMES = {DUPLICATE: "duplicate", LATE: "late", PARTIAL: "partial"}
+STRENGTHS = strength_codes(ACTIONS)
+SEARCHES = [code for code, action in enumerate(ACTIONS) if action == "search"]
+FUTURE_ERROR = EventError("future_timestamp", "event_time is more than an hour ahead", stage="time", field="event_time")
+
+
+class Timing(NamedTuple):
+    """Wall clock of a segment: when its batch was taken (epoch ms) and how long the model took."""
+
+    started_ms: int
+    inference_ms: float
+
+
+@dataclass
+class Publication:
+    """What one transaction makes visible, and what to count once it has."""
+
+    outputs: list[OutputRecord] = field(default_factory=list)
+    positions: dict[int, int] = field(default_factory=dict)  # input → next offset
+    consumed: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    engagement: Counter[str] = field(default_factory=Counter)
+    signals: Counter[str] = field(default_factory=Counter)
+    arrivals_ms: list[NDArray[np.int64]] = field(default_factory=list)  # Kafka times of what was predicted
+
+    @property
+    def size(self) -> int:
+        """Records accounted for."""
+        return self.consumed.total()
+
+    def count(self, metrics: Metrics, committed_ms: int) -> None:
+        """Into the metrics: it is visible now."""
+        metrics.observe_batch(
+            consumed=self.consumed,
+            verdicts=self.verdicts,
+            arrival_ms=np.concatenate(self.arrivals_ms) if self.arrivals_ms else np.empty(0, np.int64),
+            committed_ms=committed_ms,
+            dead_letters=self.dead_letters,
+            engagement=self.engagement,
+            signals=self.signals,
+        )
+
+
+class Pipeline:
+    """The pure middle of a task: one coroutine at a time; scoring runs on the device thread."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        state: TaskState,
+        scorer: Scorer,
+        device: Executor,
+        names: TopicNames,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self.state = state
+        self.seen_ms: dict[str, int] = {}  # Kafka time of the newest record taken, per topic
+        self._number = number
+        self._scorer = scorer
+        self._device = device
+        self._names = names
+        self._inputs = (*names.inputs, names.repartition)
+        self._pipeline = settings.pipeline.name
+        self._partitions = settings.topics.partitions
+        self._grace_ms = settings.state.grace_ms
+        self._metrics = metrics
+        self._model = ModelInfo(scorer.model.name, scorer.model.version, scorer.model.digest)
+        self._segments = scorer.segments
+        self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
+
+    def restore(self, pairs: Mapping[bytes, bytes | None]) -> None:
+        """The state from the changelog's last value per key."""
+        self.state.restore(pairs.items())
+
+    async def run(self, taken: Taken, *, now_ms: int) -> Publication:
+        """Everything that one merged batch leads to."""
+        out = Publication(positions=taken.positions)
+        for at, one in taken.rejected:
+            out.consumed[self._inputs[at]] += 1
+            self._set_aside(out, at, one.record, one.error)
+        if taken.events is not None:
+            await self._events(out, taken.events, taken.records, now_ms)
+        out.outputs += self._changelog()
+        for at, position in taken.positions.items():
+            self._positions[at] = max(self._positions[at], position)
+        return out
+
+    def tick(self, *, now_ms: int) -> Publication | None:
+        """Close the windows of silent users by the idle clock; None when nothing was due."""
+        finals = self.state.tick(now_ms)
+        if not len(finals):
+            return None
+        out = Publication()
+        self._engage(out, finals)
+        out.outputs += self._changelog()
+        return out
+
+    async def _events(self, out: Publication, events: EventBatch, records: Objects, now_ms: int) -> None:
+        for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
+            if n:
+                out.consumed[self._inputs[at]] += n
+                self.seen_ms[self._inputs[at]] = records[np.flatnonzero(events.source_input == at)[-1]].timestamp
+        stray = self._stray(events, records)
+        if stray.any():
+            self._route(out, events.take(stray), records[stray])
+            events, records = events.take(~stray), records[~stray]
+        positions = self._positions_of(events)
+        with self._metrics.stage("admit", len(events)):
+            admission = self.state.admit(events, now_ms=now_ms)
+            accepted = self._sort_out(out, events, records, admission)
+        kept = np.flatnonzero(accepted)
+        edges = [0, *admission.cuts, len(kept)]
+        for start, stop in zip(edges, edges[1:], strict=False):
+            chosen = kept[start:stop]
+            if len(chosen):
+                watermark_ms = admission.watermark_ms[chosen]
+                await self._segment(out, events.take(chosen), records[chosen], positions[chosen], watermark_ms, now_ms)
+            self._engage(out, self.state.close(self._watermark_after(admission, stop, kept)))
+        self._remember_items(out, events.take(kept))
+
+    async def _segment(
+        self,
+        out: Publication,
+        events: EventBatch,
+        records: Objects,
+        positions: NDArray[np.int64],
+        watermark_ms: NDArray[np.int64],
+        now_ms: int,
+    ) -> None:
+        """Steps 4 to 6 for events between two cuts."""
+        n = len(events)
+        with self._metrics.stage("update", n):
+            rows = self.state.update(events)
+            features, digests = self.state.features(events, rows)
+        started_s = time.perf_counter()
+        predictions, cpu_s = await asyncio.get_running_loop().run_in_executor(self._device, self._score, features)
+        inference_s = time.perf_counter() - started_s
+        self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
+        with self._metrics.stage("derive", n):
+            self.state.carry(rows, predictions, sentiment=said_sentiment(events.take(rows.order), predictions))
+            back = np.argsort(rows.order)  # from the model's order, by user, to the order applied
+            timing = Timing(now_ms, inference_s * 1000)
+            self._predict(
+                out, events, records, rows, predictions.take(back), digests[back], positions, watermark_ms, timing
+            )
+            self._engage(out, self.state.open_windows(rows))
+
+    def _score(self, features: FeatureBatch) -> tuple[PredictionBatch, float]:
+        """On the device thread."""
+        cpu_s = time.thread_time()
+        predictions = self._scorer.score(features)
+        return predictions, time.thread_time() - cpu_s
+
+    def _sort_out(
+        self, out: Publication, events: EventBatch, records: Objects, admission: Admission
+    ) -> NDArray[np.bool_]:
+        """Set aside what was not accepted; returns the mask of what was."""
+        verdict = admission.verdict
+        accepted: NDArray[np.bool_] = verdict == ACCEPTED
+        self._count(out, events.take(accepted), "predicted")
+        if accepted.all():
+            return accepted
+        for code, name in VERDICT_NAMES.items():
+            self._count(out, events.take(verdict == code), name)
+        for i in np.flatnonzero(verdict == FUTURE).tolist():
+            self._set_aside(out, int(events.source_input[i]), records[i], FUTURE_ERROR)
+        for i in np.flatnonzero(verdict == LATE).tolist():
+            out.outputs.append(
+                late_event(
+                    records[i],
+                    topic=self._names.late_events,
+                    watermark_ms=int(admission.watermark_ms[i]),
+                    event_time_ms=int(events.event_time_ms[i]),
+                    grace_ms=self._grace_ms,
+                )
+            )
+        return accepted
+
+    def _set_aside(self, out: Publication, at: int, record: RecordLike, error: EventError) -> None:
+        topic = self._inputs[at]
+        out.outputs.append(dead_letter(record, error, topic=self._names.dead_letters))
+        out.verdicts[topic, "dead_lettered"] += 1
+        out.dead_letters[error.stage, error.code] += 1
+
+    def _count(self, out: Publication, events: EventBatch, verdict: str) -> None:
+        for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
+            if n:
+                out.verdicts[self._inputs[at], verdict] += n
+
+    def _stray(self, events: EventBatch, records: Objects) -> NDArray[np.bool_]:
+        """Records that lie under a wrong key or in a wrong partition; known users lie right."""
+        direct = events.source_input < len(self._names.inputs)
+        wrong = np.fromiter((r.key for r in records), object, len(records)) != events.user
+        if self._partitions > 1:
+            for i in np.flatnonzero(~wrong & direct).tolist():
+                user = events.user[i]
+                if user not in self.state and partition_of(user, self._partitions) != self._number:
+                    wrong[i] = True
+        return wrong & direct
+
+    def _route(self, out: Publication, events: EventBatch, records: Objects) -> None:
+        self._count(out, events, "routed")
+        for record, user in zip(records, events.user, strict=True):
+            out.outputs.append(routed(record, user, names=self._names, partitions=self._partitions))
+
+    def _positions_of(self, events: EventBatch) -> NDArray[np.int64]:
+        """(n, inputs): for each event the next offset per input that the state has seen, itself included."""
+        seen = np.empty((len(events), len(self._inputs)), np.int64)
+        for at, start in enumerate(self._positions.tolist()):
+            own = np.where(events.source_input == at, events.offset + 1, start)
+            seen[:, at] = np.maximum.accumulate(own)
+        return seen
+
+    def _predict(
+        self,
+        out: Publication,
+        events: EventBatch,
+        records: Objects,
+        rows: UserRows,
+        predictions: PredictionBatch,
+        digests: Sequence[str],
+        positions: NDArray[np.int64],
+        watermark_ms: NDArray[np.int64],
+        timing: Timing,
+    ) -> None:
+        arrival_ms = np.fromiter((record.timestamp for record in records), np.int64, len(records))
+        finished_ms = time.time_ns() // 1_000_000
+        quality = (events.source_input == len(self._names.inputs)) * quality_bit("wrong_key_routed")
+        quality |= (events.event_time_ms < watermark_ms) * quality_bit("time_in_grace")
+        values = encode_predictions(
+            events,
+            predictions,
+            heads=self._scorer.heads,
+            pipeline=self._pipeline,
+            model=self._model,
+            feature_digest=digests,
+            session_start_ms=rows.session_start_ms,
+            inputs=self._inputs,
+            positions=positions,
+            quality=quality,
+            processed_at_ms=finished_ms,
+            queue_ms=np.maximum(timing.started_ms - arrival_ms, 0).astype(np.float32),
+            inference_ms=timing.inference_ms,
+            total_ms=np.maximum(finished_ms - arrival_ms, 0).astype(np.float32),
+        )
+        topic = self._names.predictions
+        out.outputs += [OutputRecord(topic, user, value) for user, value in zip(events.user, values, strict=True)]
+        out.arrivals_ms.append(arrival_ms)
+
+    def _engage(self, out: Publication, windows: WindowBatch) -> None:
+        """Engagement records of these windows, with the signals that fire."""
+        if not len(windows):
+            return
+        score, signals = derive(windows)
+        values = encode_engagement(windows, score=score, signals=signals, segments=self._segments)
+        topic = self._names.engagement
+        out.outputs += [OutputRecord(topic, user, value) for user, value in zip(windows.users, values, strict=True)]
+        out.engagement["final" if windows.is_final else "update"] += len(values)
+        out.signals.update(name for names in signals for name in names)
+
+    def _remember_items(self, out: Publication, events: EventBatch) -> None:
+        """What happened to items, for the index that all workers share."""
+        activity = ItemActivity.of(
+            events.product,
+            events.item,
+            session=np.fromiter(map(hash64, map(bytes.decode, events.user)), np.uint64, len(events)),
+            event_time_ms=events.event_time_ms,
+            strength=STRENGTHS[events.action],
+        )
+        if len(activity):
+            out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))
+
+    def _changelog(self) -> list[OutputRecord]:
+        return [OutputRecord(self._names.state, key, value) for key, value in self.state.changes()]
+
+
+def said_sentiment(events: EventBatch, predictions: PredictionBatch) -> NDArray[np.float32]:
+    """(n,) -1..1 of what was written or said in the event itself, NaN elsewhere; searches are no opinion."""
+    spoke = np.array([text is not None for text in events.text], bool) & ~np.isin(events.action, SEARCHES)
+    columns = predictions.columns["sentiment"]
+    return np.where(spoke & columns["present"], columns["score"], np.nan).astype(np.float32)

@@ -1,0 +1,60 @@
+"""Starts the worker again when it dies: its state is restored from the log, so dying is how it heals."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+
+NO_RESTART = frozenset((0, 2))
+"""Ended as asked; wrong settings, which no restart mends."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 15.0, 60.0
+RESTARTS = "STREAM_APP_RESTARTS"
+_PR_SET_PDEATHSIG = 1
+
+
+def supervise(command: Sequence[str]) -> int:
+    """Run the command, again after every crash with a growing pause, until it ends well or we are told to stop."""
+    stopping = False
+    child: subprocess.Popen[bytes] | None = None
+
+    def stop(number: int, _: object) -> None:
+        nonlocal stopping
+        stopping = True
+        if child is not None and child.poll() is None:
+            child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    pause_s, restarts = FIRST_PAUSE_S, 0
+    while True:
+        started_s = time.monotonic()
+        child = subprocess.Popen(
+            command, env={**os.environ, RESTARTS: str(restarts)}, preexec_fn=_die_with_parent
+        )
+        code = child.wait()
+        if stopping or code in NO_RESTART:
+            return code if code >= 0 else 128 - code
+        if time.monotonic() - started_s > STEADY_S:
+            pause_s = FIRST_PAUSE_S
+        restarts += 1
+        log.warning("worker ended, starting again", extra={"exit_code": code, "pause_s": pause_s, "restarts": restarts})
+        deadline_s = time.monotonic() + pause_s
+        while not stopping and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        if stopping:
+            return 0
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        sys.exit(1)

@@ -1,0 +1,223 @@
+"""One task: a partition number of all inputs, its users' state, its transactions. The next batch is decoded and
+scored while the last one commits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+
+from stream_app.errors import StateError
+from stream_app.events import EventBatch, Rejected, decode
+from stream_app.metrics import Metrics
+from stream_app.outputs.topics import TopicNames
+from stream_app.records import OutputRecord, RecordLike
+from stream_app.settings import Pipeline as PipelineSettings
+from stream_app.transport.log_reader import LogReader
+from stream_app.transport.transaction import TaskProducer
+from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
+from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.routing import event_type_of
+
+log = logging.getLogger(__name__)
+
+Committed = Callable[[Publication, int], None]
+
+
+class Task:
+    """Owns one partition number. Everything runs on the event loop but scoring, which the pipeline hands away."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        names: TopicNames,
+        settings: PipelineSettings,
+        pipeline: Pipeline,
+        producer: TaskProducer,
+        metrics: Metrics,
+        expecting: Callable[[], list[int]],
+        committed: Committed,
+        crash: Callable[[BaseException], None],
+    ) -> None:
+        self.number = number
+        self.pipeline = pipeline
+        self.inputs = (*names.inputs, names.repartition)
+        self._names = names
+        self._settings = settings
+        self._producer = producer
+        self._metrics = metrics
+        self._expecting = expecting
+        self._committed = committed
+        self._crash = crash
+        self._inbox = Inbox(len(self.inputs))
+        self._news = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        self._commit: asyncio.Task[None] | None = None
+        self._draining = False
+        self._blocked_since_s: float | None = None
+
+    async def start(self, reader: LogReader) -> int:
+        """Fence the previous owner, then restore from the changelog; returns how many records that took."""
+        await self._producer.start()
+        await reader.start()
+        read = 0
+        try:
+            pairs: dict[bytes, bytes | None] = {}
+            async for chunk in reader.to_end():
+                read += len(chunk)
+                pairs.update((record.key or b"", record.value) for record in chunk)
+            self.pipeline.restore(pairs)
+        finally:
+            await reader.stop()
+        return read
+
+    def run(self) -> None:
+        """Start (again) to take what arrives."""
+        self._draining = False
+        self._runner = asyncio.create_task(self._run(), name=f"task-{self.number}")
+
+    async def drain(self) -> None:
+        """Commit what was taken, forget what was not. Raises StateError when that does not end in time."""
+        self._draining = True
+        self._news.set()
+        if self._runner is not None:
+            done, _ = await asyncio.wait([self._runner], timeout=self._settings.drain_s)
+            if not done:
+                raise StateError(f"task {self.number} did not finish its batch within {self._settings.drain_s} s")
+            self._runner = None
+        self._inbox.clear()
+
+    async def stop(self) -> None:
+        """Close the producer."""
+        await self._producer.stop()
+
+    def feed(self, at: int, records: list[RecordLike], ack: Ack) -> None:
+        """Decode what one fetch brought of input `at` and queue it."""
+        with self._metrics.stage("decode", len(records)):
+            arrival = self._decode(at, records, ack)
+        self._inbox.push(arrival, time.monotonic())
+        self._news.set()
+
+    def accepts(self, at: int) -> bool:
+        """Whether the inbox has room for more of input `at`."""
+        return self._inbox.held(at) < self._settings.inbox_events
+
+    @property
+    def waiting(self) -> int:
+        """Records decoded and not yet taken."""
+        return len(self._inbox)
+
+    def _decode(self, at: int, records: list[RecordLike], ack: Ack) -> Arrival:
+        if at < len(self._names.inputs):
+            decoded = decode(records, event_type=self._names.event_type(self.inputs[at]), source_input=at)
+            events, rejected = decoded.events, decoded.rejected
+        else:
+            events, rejected = self._decode_routed(at, records)
+        kept = np.empty(len(events), object)
+        if len(rejected) == 0:
+            kept[:] = records
+        else:
+            bad = {one.record.offset for one in rejected}
+            kept[:] = [record for record in records if record.offset not in bad]
+        return Arrival(at, events, kept, rejected, records[-1].offset, ack)
+
+    def _decode_routed(self, at: int, records: list[RecordLike]) -> tuple[EventBatch, list[Rejected]]:
+        kinds = [event_type_of(record, self._names) for record in records]
+        parts = [
+            decode(
+                [r for r, kind in zip(records, kinds, strict=True) if kind == wanted],
+                event_type=wanted,
+                source_input=at,
+            )
+            for wanted in dict.fromkeys(kinds)
+        ]
+        events = EventBatch.concat([part.events for part in parts])
+        rejected = sorted((one for part in parts for one in part.rejected), key=lambda one: one.record.offset)
+        return events.take(np.argsort(events.offset, kind="stable")), rejected
+
+    async def _run(self) -> None:
+        tick_s = self._settings.tick_ms / 1000
+        next_tick_s = time.monotonic() + tick_s
+        try:
+            while not self._draining:
+                self._news.clear()
+                taken = self._take()
+                if taken is not None:
+                    await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
+                elif time.monotonic() >= next_tick_s:
+                    next_tick_s = time.monotonic() + tick_s
+                    await self._advance(self.pipeline.tick(now_ms=_now_ms()), None)
+                else:
+                    await self._wait(next_tick_s)
+            await self._settle()
+        except Exception as error:  # the state may be ahead of the log
+            self._crash(error)
+
+    def _take(self) -> Taken | None:
+        waiting, now_s = len(self._inbox), time.monotonic()
+        if not waiting:
+            return None
+        if waiting < self._settings.batch_events:
+            committing = self._commit is not None and not self._commit.done()
+            age_s = now_s - (self._inbox.arrived_s or now_s)
+            if committing or age_s * 1000 < self._settings.linger_ms:
+                return None
+        expecting = self._expecting()
+        taken = self._inbox.take(self._settings.batch_events, expecting)
+        if taken is None:
+            self._blocked_since_s = self._blocked_since_s or now_s
+            if (now_s - self._blocked_since_s) * 1000 < self._settings.merge_wait_ms:
+                return None
+            taken = self._inbox.take(self._settings.batch_events)
+        self._blocked_since_s = None
+        return taken
+
+    async def _wait(self, next_tick_s: float) -> None:
+        """Until something changes: news, a commit, the end of a linger, or the tick."""
+        timeout_s = max(next_tick_s - time.monotonic(), 0)
+        waiters: list[Awaitable[object]] = [asyncio.ensure_future(self._news.wait())]
+        if len(self._inbox):
+            timeout_s = min(timeout_s, 0.002)
+            if self._commit is not None and not self._commit.done():
+                waiters.append(self._commit)
+        done, pending = await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if waiters[0] in pending:
+            waiters[0].cancel()
+
+    async def _advance(self, publication: Publication | None, taken: Taken | None) -> None:
+        """Start the commit of this batch once the last one is through."""
+        await self._settle()
+        if publication is not None:
+            self._commit = asyncio.create_task(self._publish(publication, taken.acks if taken else []))
+
+    async def _settle(self) -> None:
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            await commit
+
+    async def _publish(self, publication: Publication, acks: list[Ack]) -> None:
+        offsets = {(self.inputs[at], self.number): offset for at, offset in publication.positions.items()}
+        started_s, cpu_s = time.perf_counter(), time.thread_time()
+        try:
+            await self._producer.commit(publication.outputs, offsets)
+        except BaseException:
+            self._metrics.observe_transaction(committed=False)
+            raise
+        self._metrics.observe_stage(
+            "publish", time.perf_counter() - started_s, publication.size, cpu_seconds=time.thread_time() - cpu_s
+        )
+        self._metrics.observe_transaction(committed=True)
+        for ack in acks:
+            ack()
+        self._committed(publication, self.number)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+__all__ = ["OutputRecord", "Task"]

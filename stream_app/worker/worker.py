@@ -1,0 +1,254 @@
+"""The worker process: Faust agents feed the tasks; web, metrics and shutdown around them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import torch
+from faust.types import TP
+
+from fusion.scorer import Scorer
+from stream_app.errors import StateError
+from stream_app.events import ACTIONS
+from stream_app.metrics import Metrics
+from stream_app.outputs.topics import TopicNames
+from stream_app.settings import Settings
+from stream_app.signals import SIGNALS
+from stream_app.state import StateSettings, TaskState
+from stream_app.transport import admin
+from stream_app.transport.consumer import BatchApp, RecordBatch, batch_app
+from stream_app.transport.log_reader import LogReader
+from stream_app.transport.transaction import TaskProducer
+from stream_app.web.live import Live
+from stream_app.web.server import WebServer
+from stream_app.web.status import Status
+from stream_app.worker.item_log import ItemLog
+from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.task import Task
+
+log = logging.getLogger(__name__)
+
+EXIT_STATE = 70
+"""The state can no longer be trusted: the supervisor starts afresh."""
+EXIT_DEPENDENCY = 75
+"""Something outside is away: try again later."""
+GAUGES_S = 1.0
+ASSIGNMENT_S = 60.0
+
+
+class Worker:
+    """Owner of the tasks of one process (see transport.consumer.Owner)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._names = TopicNames(settings.topics.prefix)
+        self._metrics = Metrics(topics=self._names.inputs, signals=tuple(SIGNALS))
+        self._status = Status(self._metrics)
+        self._live = Live(self._metrics, self._status)
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
+        self._tasks: dict[int, Task] = {}
+        self._received: dict[TP, int] = {}
+        self._stopping = asyncio.Event()
+        self._app: BatchApp
+        self._scorer: Scorer
+
+    async def run(self) -> None:
+        """Work until SIGTERM or SIGINT; what was taken is committed before it returns."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        await self._prepare_topics()
+        self._scorer = await loop.run_in_executor(self._device, self._load_model)
+        web = WebServer(settings.web, self._metrics, self._status, self._live, users=self._user)
+        if settings.web.enabled:
+            await web.start()
+            log.info("serving", extra={"url": web.url})
+        reader = LogReader(settings.broker, [(self._names.item_log, 0)])
+        item_log = ItemLog(reader, self._scorer.index, self._device, self.crash)
+        await item_log.start()
+        self._metrics.up.set(1)
+        self._app = self._build_app()
+        await self._app.start()
+        gauges = asyncio.create_task(self._keep_gauges())
+        await self._stopping.wait()
+        log.info("stopping")
+        gauges.cancel()
+        await self._stop_tasks()
+        await self._app.stop()
+        await item_log.stop()
+        await web.stop()
+        self._device.shutdown()
+
+    def crash(self, error: BaseException) -> None:
+        """The state may be ahead of the log, and nothing more may be written: end at once."""
+        log.critical("worker ends", exc_info=error)
+        self._status.fail(type(error).__name__)
+        os._exit(EXIT_STATE)
+
+    async def assign(self, tps: frozenset[TP]) -> None:
+        """Fence, restore and run a task per partition number; every number must come with all of its inputs."""
+        numbers = {tp.partition for tp in tps}
+        for number in numbers:
+            if missing := [name for name in self._inputs if TP(name, number) not in tps]:
+                raise StateError(f"partition {number} was assigned without {', '.join(missing)}")
+        self._received.clear()
+        self._metrics.rebalances.inc()
+        self._status.assign(numbers)
+        for number in self._tasks.keys() - numbers:
+            await self._tasks.pop(number).stop()
+            self._metrics.forget_task(number)
+        fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
+        await asyncio.gather(*[self._restore(task) for task in fresh])
+        self._tasks |= {task.number: task for task in fresh}
+        for task in self._tasks.values():
+            task.run()
+        log.info("assigned", extra={"partitions": sorted(numbers)})
+
+    async def revoke(self, tps: frozenset[TP]) -> None:
+        """Everything taken is committed before the partitions may go elsewhere."""
+        numbers = {tp.partition for tp in tps}
+        await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
+
+    def accepts(self, tp: TP) -> bool:
+        """Whether the partition's inbox has room."""
+        task = self._tasks.get(tp.partition)
+        return task is not None and task.accepts(self._inputs[tp.topic])
+
+    async def _prepare_topics(self) -> None:
+        wanted = admin.plans(self._settings.topics)
+        if self._settings.topics.create:
+            for name in await admin.create(self._settings.broker, wanted):
+                log.info("topic created", extra={"topic": name})
+        await admin.require(self._settings.broker, wanted)
+
+    def _load_model(self) -> Scorer:
+        model = self._settings.model
+        torch.set_num_threads(model.threads)
+        scorer = Scorer.load(model.path, device=model.device, actions=ACTIONS, recommendations=model.recommendations)
+        info = scorer.model
+        self._metrics.set_model(name=info.name, version=info.version, digest=info.digest)
+        return scorer
+
+    def _build_app(self) -> BatchApp:
+        settings = self._settings
+        folder = settings.data_dir / "faust"
+        folder.mkdir(parents=True, exist_ok=True)
+        app = batch_app(settings.pipeline.name, settings.broker, data_dir=str(folder))
+        app.owner = self
+        for name, at in self._inputs.items():
+            topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+            app.agent(topic, name=f"{settings.pipeline.name}.{name}")(self._agent(at))
+        return app
+
+    def _agent(self, at: int) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        """An agent that hands the batches of one input topic to their partitions' tasks."""
+
+        async def feed(stream: AsyncIterator[Any]) -> None:
+            async for event in stream.noack().events():  # type: ignore[attr-defined]
+                batch: RecordBatch = event.value
+                current = event.message.generation_id == self._app.consumer_generation_id
+                task = self._tasks.get(batch.tp.partition)
+                if task is None or not current or self._app.rebalancing:
+                    continue  # read again after the rebalance
+                self._received[batch.tp] = self._received.get(batch.tp, 0) + 1
+                try:
+                    task.feed(at, batch.records, event.ack)
+                except Exception as error:  # an agent that raised would be restarted behind our back
+                    self.crash(error)
+
+        return feed
+
+    def _new_task(self, number: int) -> Task:
+        settings = self._settings
+        state = TaskState(
+            StateSettings(**settings.state.model_dump()),
+            inputs=len(self._inputs),
+            carried=self._scorer.carried_dtype,
+            history=self._scorer.history,
+        )
+        pipeline = Pipeline(
+            number,
+            state=state,
+            scorer=self._scorer,
+            device=self._device,
+            names=self._names,
+            settings=settings,
+            metrics=self._metrics,
+        )
+        return Task(
+            number,
+            names=self._names,
+            settings=settings.pipeline,
+            pipeline=pipeline,
+            producer=TaskProducer(settings.broker, group=settings.pipeline.name, partition=number),
+            metrics=self._metrics,
+            expecting=partial(self._expecting, number),
+            committed=self._on_commit,
+            crash=self.crash,
+        )
+
+    async def _restore(self, task: Task) -> None:
+        started_s = time.monotonic()
+        read = await task.start(LogReader(self._settings.broker, [(self._names.state, task.number)]))
+        seconds = time.monotonic() - started_s
+        self._metrics.set_restored(task.number, seconds)
+        self._status.restored(task.number)
+        users = len(task.pipeline.state)
+        log.info("restored", extra={"partition": task.number, "records": read, "users": users, "seconds": seconds})
+
+    def _expecting(self, number: int) -> list[int]:
+        """Inputs of a task that are known to hold more than has reached its inbox."""
+        consumer = self._app.consumer
+        return [
+            at
+            for name, at in self._inputs.items()
+            if not consumer.caught_up(tp := TP(name, number)) or consumer.handed.get(tp, 0) != self._received.get(tp, 0)
+        ]
+
+    def _on_commit(self, publication: Publication, number: int) -> None:
+        committed_ms = time.time_ns() // 1_000_000
+        publication.count(self._metrics, committed_ms)
+        if self._live.watched:
+            self._live.feed(publication.outputs)
+
+    async def _keep_gauges(self) -> None:
+        while True:
+            now_ms = time.time_ns() // 1_000_000
+            for number, task in list(self._tasks.items()):
+                for name in self._names.inputs:
+                    records = self._app.consumer.lag(TP(name, number))
+                    age_s = max(0.0, (now_ms - task.pipeline.seen_ms.get(name, now_ms)) / 1000) if records else 0.0
+                    self._metrics.set_lag(name, number, records=records, seconds=age_s)
+                state = task.pipeline.state
+                watermark_ms = state.watermark_ms
+                self._metrics.set_task(
+                    number,
+                    watermark_lag_s=max(0.0, (now_ms - watermark_ms) / 1000) if watermark_ms else 0.0,
+                    rows=len(state),
+                    size_bytes=state.memory_bytes(),
+                )
+            self._metrics.queue_depth.set(sum(task.waiting for task in self._tasks.values()))
+            await asyncio.sleep(GAUGES_S)
+
+    async def _stop_tasks(self) -> None:
+        consumer = self._app.consumer
+        consumer.stop_flow()
+        await asyncio.gather(*[task.drain() for task in self._tasks.values()])
+        await asyncio.gather(*[task.stop() for task in self._tasks.values()])
+        self._tasks.clear()
+
+    async def _user(self, user: str) -> dict[str, Any] | None:
+        for task in self._tasks.values():
+            if (found := task.pipeline.state.user(user)) is not None:
+                return found
+        return None
