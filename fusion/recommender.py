@@ -238,20 +238,20 @@ class ItemIndex:
         entry = self._neighbors[recent, s.neighbors - s.breadth :]  # (n, r, breadth)
         trust = steps / (self._total[recent] + self._shrinkage())
         trust[recent < 0] = 0
-        weight = (entry >> np.uint64(32)).astype(np.uint32).view(np.float32) * trust[..., None]
         popular = self._most_popular(k + s.recent)
         share = self._popularity[popular] / max(self._popularity.sum(), 1e-300) * s.popularity_weight
         b = width * s.breadth  # candidates: neighbours up to here, then the popular, then the recent items
         c = b + len(popular)
         item, score = np.empty((n, c + width), np.uint64), np.empty((n, c + width), np.float32)
-        item[:, :b], score[:, :b] = (entry & np.uint64(NOBODY)).reshape(n, b), weight.reshape(n, b)
+        item[:, :b] = _rows(entry).reshape(n, b)
+        score[:, :b] = (_weights(entry) * trust[..., None]).reshape(n, b)
         item[:, b:c], score[:, b:c] = popular, share
         item[:, c:] = np.where(recent < 0, NOBODY, recent)
         score[:, c:] = np.where(recent < 0, 0, steps * s.repeat_weight)
         if s.repeat_weight == 0:
             for column in range(c, c + width):
                 score[item == item[:, column, None]] = 0
-        item[score == 0] = NOBODY  # so that padding changes no sum
+        np.copyto(item, NOBODY, where=score == 0)  # so that padding changes no sum
         return _best(item, score, k)
 
     def _shrinkage(self) -> np.float32:
@@ -289,12 +289,9 @@ class ItemIndex:
             self._landmark_ms += halvings * half_life_ms
             factor = np.exp2(-float(min(halvings, 1000)))
             self._popularity *= factor
-            weight = self._weights()
+            weight = _weights(self._neighbors)
             weight *= np.float32(factor)
             self._total *= np.float32(factor)
-
-    def _weights(self) -> Floats:
-        return self._neighbors.astype("<u8", copy=False).view("<f4")[:, 1::2]
 
     def _learn(self, hashes: Keys, product: NDArray[np.object_]) -> Rows:
         """Rows of the items; new ones are entered in the order of their first event."""
@@ -334,7 +331,7 @@ class ItemIndex:
             kept, self._neighbors & ~np.uint64(NOBODY) | np.maximum(target, 0).astype(np.uint64), 0
         )
         self._neighbors.sort(axis=1)
-        self._total[:] = self._weights().sum(1)
+        self._total[:] = _weights(self._neighbors).sum(1)
         known = self._session_item >= 0
         self._session_item[known] = moved[self._session_item[known]]
         self._table[:] = 0
@@ -396,11 +393,11 @@ class ItemIndex:
         source, target = pair >> 32, pair & NOBODY
         touched, local = np.unique(source, return_inverse=True)
         entries = self._neighbors[touched]  # (t, neighbors)
-        stored = entries[local]  # (pairs, neighbors)
-        same = ((stored & np.uint64(NOBODY)).view(np.int64) == target[:, None]) & (stored != 0)
+        stored = np.where(entries != 0, _rows(entries), np.uint32(NOBODY))
+        same = stored[local] == target.astype(np.uint32)[:, None]  # (pairs, neighbors)
         known = same.any(1)
         place = same.argmax(1)[known]
-        old = (entries[local[known], place] >> np.uint64(32)).astype(np.uint32).view(np.float32)
+        old = _weights(entries)[local[known], place]
         entries[local[known], place] = _pack(target[known], old + weight[known])
 
         new = np.flatnonzero(~known)
@@ -412,33 +409,45 @@ class ItemIndex:
         extra[local[new], rank] = _pack(target[new], weight[new])
         merged = np.concatenate([entries, extra], axis=1)
         merged.sort(axis=1)
-        merged = merged[:, -s.neighbors :]
+        merged = np.ascontiguousarray(merged[:, -s.neighbors :])
         self._neighbors[touched] = merged
-        self._total[touched] = (merged >> np.uint64(32)).astype(np.uint32).view(np.float32).sum(1)
+        self._total[touched] = _weights(merged).sum(1)
 
 
 def _pack(row: Rows | Keys, weight: Floats) -> Keys:
-    return weight.view(np.uint32).astype(np.uint64) << np.uint64(32) | row.astype(np.uint64)
+    packed = weight.view(np.uint32).astype(np.uint64)
+    packed <<= np.uint64(32)
+    packed |= row.astype(np.uint64, copy=False)
+    return packed
+
+
+def _rows(packed: Keys) -> NDArray[np.uint32]:
+    """View of the lower halves."""
+    return packed.view("<u4")[..., 0::2]
+
+
+def _weights(packed: Keys) -> Floats:
+    """View of the upper halves."""
+    return packed.view("<f4")[..., 1::2]
 
 
 def _best(item: Keys, score: Floats, k: int) -> tuple[Rows, Floats]:
     """Sum the scores of equal items per line and take the k best with a positive score."""
     n, width = item.shape
-    key = item << np.uint64(32) | score.view(np.uint32)
+    key = item << np.uint64(32)
+    key |= score.view(np.uint32)
     key.sort(axis=1)
     item = key >> np.uint64(32)
-    score = key.astype(np.uint32).view(np.float32)
     fresh = np.empty((n, width), np.bool_)
     fresh[:, :1] = True
     np.not_equal(item[:, 1:], item[:, :-1], out=fresh[:, 1:])
     start = np.flatnonzero(fresh)
     total = np.zeros((n, width), np.float32)
     if n:
-        total.ravel()[start] = np.add.reduceat(score.ravel(), start)
+        total.ravel()[start] = np.add.reduceat(key.astype(np.uint32).view(np.float32).ravel(), start)
     key = _pack(item, total)
     key.sort(axis=1)
-    best = key[:, : -k - 1 : -1]
-    if best.shape[1] < k:
-        best = np.pad(best, ((0, 0), (0, k - best.shape[1])))
-    scores = (best >> np.uint64(32)).astype(np.uint32).view(np.float32)
-    return np.where(scores > 0, (best & np.uint64(NOBODY)).astype(np.int64), -1), scores
+    best = np.zeros((n, k), np.uint64)
+    best[:, : min(k, width)] = key[:, : -k - 1 : -1]
+    scores = _weights(best).copy()
+    return np.where(scores > 0, _rows(best).astype(np.int64), -1), scores
