@@ -7,120 +7,20 @@ first, later a quarter of what is known, at most `chunk`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from fusion.item_activity import STRENGTHS, ItemActivity, strength_codes
+
+__all__ = ["STRENGTHS", "IndexSettings", "ItemActivity", "ItemIndex", "strength_codes"]
 
 Rows = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 Floats = NDArray[np.float32]
 
-ACTIVITY_VERSION = 1
 NOBODY = 0xFFFFFFFF  # no row; also the mask of the row in a packed neighbour
-STRENGTHS: dict[str, float] = {
-    "none": 0.0,
-    "view": 1.0,
-    "click": 1.0,
-    "review": 1.5,
-    "wishlist": 2.0,
-    "add_to_cart": 3.0,
-    "purchase": 4.0,
-}
-"""How much an action says about an item. The log holds positions in this literal: only append to it."""
-
-
-def strength_codes(vocabulary: Sequence[str]) -> NDArray[np.uint8]:
-    """Per action of the vocabulary its code in STRENGTHS; actions that say nothing (impression, …) are 0."""
-    codes = {name: code for code, name in enumerate(STRENGTHS)}
-    return np.array([codes.get(action, 0) for action in vocabulary], np.uint8)
-
-
-class _Packed(msgspec.Struct, array_like=True):
-    version: int
-    products: list[str]
-    hashes: bytes
-    item: bytes
-    session: bytes
-    event_time_ms: bytes
-    strength: bytes
-
-
-@dataclass(frozen=True)
-class ItemActivity:
-    """n actions on u distinct items, in the order in which they were accepted: one record of the log."""
-
-    products: list[str]  # (u,)
-    hashes: Keys  # (u,)
-    item: NDArray[np.uint32]  # (n,) index into products
-    session: Keys  # (n,) hash of the session, or of the user where there is none
-    event_time_ms: NDArray[np.int64]  # (n,)
-    strength: NDArray[np.uint8]  # (n,) code in STRENGTHS
-
-    def __len__(self) -> int:
-        return len(self.item)
-
-    @staticmethod
-    def of(
-        product: NDArray[np.object_],
-        item: Keys,
-        *,
-        session: Keys,
-        event_time_ms: NDArray[np.int64],
-        strength: NDArray[np.uint8],
-    ) -> ItemActivity:
-        """From columns of events; those without an item or strength are left out."""
-        kept = np.flatnonzero((item != 0) & (strength != 0))
-        hashes, first, index = np.unique(item[kept], return_index=True, return_inverse=True)
-        return ItemActivity(
-            products=product[kept[first]].tolist(),
-            hashes=hashes,
-            item=index.astype(np.uint32),
-            session=session[kept],
-            event_time_ms=event_time_ms[kept],
-            strength=strength[kept],
-        )
-
-    def encode(self) -> bytes:
-        """MessagePack of little-endian columns: 21 bytes per action, 9 + its id's length per distinct item."""
-        return msgspec.msgpack.encode(
-            _Packed(
-                ACTIVITY_VERSION,
-                self.products,
-                self.hashes.astype("<u8").tobytes(),
-                self.item.astype("<u4").tobytes(),
-                self.session.astype("<u8").tobytes(),
-                self.event_time_ms.astype("<i8").tobytes(),
-                self.strength.tobytes(),
-            )
-        )
-
-    @staticmethod
-    def decode(data: bytes) -> ItemActivity:
-        """Raises ValueError on a version or shape it does not know."""
-        packed = msgspec.msgpack.decode(data, type=_Packed)
-        if packed.version != ACTIVITY_VERSION:
-            raise ValueError(f"item activity of version {packed.version}, not {ACTIVITY_VERSION}")
-        activity = ItemActivity(
-            packed.products,
-            np.frombuffer(packed.hashes, "<u8"),
-            np.frombuffer(packed.item, "<u4"),
-            np.frombuffer(packed.session, "<u8"),
-            np.frombuffer(packed.event_time_ms, "<i8"),
-            np.frombuffer(packed.strength, np.uint8),
-        )
-        lengths = {len(activity), len(activity.session), len(activity.event_time_ms), len(activity.strength)}
-        codes = (int(activity.strength.max()), int(activity.item.max())) if len(activity) else (0, -1)
-        if (
-            len(lengths) > 1
-            or len(activity.hashes) != len(activity.products)
-            or codes[0] >= len(STRENGTHS)
-            or codes[1] >= len(activity.products)
-        ):
-            raise ValueError("item activity with columns that do not fit each other")
-        return activity
 
 
 @dataclass(frozen=True)
@@ -130,9 +30,9 @@ class IndexSettings:
     max_items: int = 50_000  # beyond it the least popular tenth goes
     neighbors: int = 50  # per item
     sessions: int = 1 << 17  # slots for recent sessions, a power of two; a newer session takes the slot
-    span: int = 6  # items of a session that meet each new one
+    span: int = 4  # items of a session that meet each new one
     window_ms: int = 3_600_000  # items of a session further apart do not meet
-    half_life_ms: int = 14 * 86_400_000
+    half_life_ms: int = 30 * 86_400_000
     distance_decay: float = 0.8  # per step between two items of a session
     backward: float = 0.5  # weight of later → earlier against earlier → later
     shrinkage: float = 1.0  # co-visits that an item must gather to be believed by half
@@ -190,10 +90,10 @@ class ItemIndex:
         """(items,) hash of each row's product id."""
         return self._hashes[: self._length]
 
-    def append(self, position: int, activity: ItemActivity) -> None:
-        """Apply one record of the log; `position` is the offset after it (its own + 1), and must grow."""
-        if position <= self.position:
-            raise ValueError(f"item log read backwards: {position} after {self.position}")
+    def append(self, offset: int, activity: ItemActivity) -> None:
+        """Apply the record at this offset of the log; offsets grow."""
+        if offset < self.position:
+            raise ValueError(f"item log read backwards: {offset} after {self.position}")
         done, n = 0, len(activity)
         while done < n:
             size = min(self.settings.chunk, max(1, self._applied // 4))
@@ -208,7 +108,7 @@ class ItemIndex:
             done, self._waiting = part.stop, room.stop
             if self._waiting == size:
                 self._apply(size)
-        self.position = position
+        self.position = offset + 1
 
     def rows(self, hashes: Keys) -> Rows:
         """Row of each item hash, -1 where unknown; any shape."""

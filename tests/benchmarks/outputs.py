@@ -110,8 +110,8 @@ def index_of(items: int) -> tuple[ItemIndex, np.ndarray[Any, Any], list[ItemActi
             )
         )  # fmt: skip
     index = ItemIndex()
-    for position, record in enumerate(log, 1):
-        index.append(position, record)
+    for offset, record in enumerate(log):
+        index.append(offset, record)
     return index, hashes, log
 
 
@@ -159,9 +159,7 @@ def measure(n: int, repeats: int) -> dict[str, float]:
             lambda: encode_engagement(windows, score=score, signals=signals, segments=SEGMENTS), n, repeats
         ),
         "recommend_us": best_us(lambda: index.recommend(recent, 10), n, repeats),
-        "index_append_us": best_us(
-            lambda: [fresh.append(fresh.position + 1, record) for record in log[:100]], 50_000, 3
-        ),
+        "index_append_us": best_us(lambda: [fresh.append(fresh.position, record) for record in log[:100]], 50_000, 3),
     }
 
 

@@ -35,8 +35,8 @@ def activity(events: list[Event]) -> ItemActivity:
 def learn(events: list[Event], cuts: tuple[int, ...] = (), chosen: IndexSettings = SMALL) -> ItemIndex:
     index = ItemIndex(chosen)
     edges = [0, *sorted(cuts), len(events)]
-    for position, (a, b) in enumerate(pairwise(edges), 1):
-        index.append(position, activity(events[a:b]))
+    for offset, (a, b) in enumerate(pairwise(edges)):
+        index.append(offset, activity(events[a:b]))
     return index
 
 
@@ -198,7 +198,7 @@ def test_an_early_event_that_is_far_too_old_harms_nothing() -> None:
 def test_the_position_is_the_offset_after_the_last_record_and_only_grows() -> None:
     index = ItemIndex(SMALL)
     index.append(7, activity(visits((1, 2))))
-    assert index.position == 7
+    assert index.position == 8
     with pytest.raises(ValueError, match="backwards"):
         index.append(7, activity(visits((1, 2))))
 
