@@ -18,6 +18,8 @@ KINDS = ("session", "tumbling")
 NO_CURRENCY = int.from_bytes(b"XXX", "little")
 """ISO 4217's code for none: amounts without a currency, and those of a fifth and later currency of a window."""
 CURRENCIES = 4
+EVER = 1 << 62
+"""Beyond every event time; -EVER is before every event time."""
 SKETCH = 64
 """Item hashes kept per window: unique products are exact up to here."""
 MONEY = 10_000
@@ -147,6 +149,7 @@ def code(packed: int) -> str:
 def blank_window() -> NDArray[Any]:
     """() WINDOW: a window without events."""
     row = np.zeros((), WINDOW)
+    row["first_ms"], row["last_ms"] = EVER, -EVER
     row["scores"] = blank_scores()
     row["next"] = -1
     return row

@@ -1,0 +1,350 @@
+"""The state of one task: its users, their windows, its clock and what it has seen. The one mutable thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from fusion.features import NO_ACTION, FeatureBatch
+from stream_app.errors import StateError
+from stream_app.events import ACTIONS, EventBatch
+from stream_app.state import admission, layout
+from stream_app.state.admission import Admission
+from stream_app.state.clock import Clock
+from stream_app.state.features import digests, features
+from stream_app.state.identities import Identities
+from stream_app.state.runs import Ints, ends, running_maximum, starts
+from stream_app.state.sequences import raging, reformulated
+from stream_app.state.settings import StateSettings
+from stream_app.state.tally import Tally, tally
+from stream_app.state.user_rows import UserRows
+from stream_app.state.users import WHEN_SHIFT, UserTable, row_dtype
+from stream_app.state.window_table import WindowTable, word
+from stream_app.state.windows import EVER, KINDS, SCORES, SENTIMENT, WindowBatch
+
+Changes = list[tuple[bytes, bytes | None]]
+OWN = b"\0"  # first byte of keys that are not user ids
+TASK = OWN + b"task"
+IDENTITIES = OWN + b"ids"
+ESCAPED = OWN + b"user"  # before a user id that begins with OWN
+FORMAT = 1
+
+
+class TaskState:
+    """Use it in this order: admit; per segment close, update, features, carry; then close, open_windows, changes."""
+
+    def __init__(self, settings: StateSettings, *, carried: np.dtype[Any], history: int, inputs: int = 4) -> None:
+        self._settings = settings
+        self._inputs = inputs
+        self._sweep_ms = max(settings.tumbling_ms, settings.user_ttl_ms // 30)
+        self._users = UserTable(row_dtype(carried, history))
+        self._windows = WindowTable(settings)
+        self._clock = Clock(settings, inputs)
+        self._identities = Identities()
+        self._swept_ms = -EVER
+        self._touched: list[Ints] = []  # window rows since open_windows
+        self._changed: list[Ints] = []  # user rows since changes
+        self._gone: set[bytes] = set()  # users freed since changes
+        self._recorded = b""
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def __contains__(self, user: bytes) -> bool:
+        return self._users.find(user) is not None
+
+    def session_start_ms(self, rows: UserRows) -> Ints:
+        """(n,) start of the session that each event of an update is in, in the order of the FeatureBatch."""
+        started: Ints = self._windows.rows["start_ms"][rows.windows[:, 0]]
+        return started
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """None before every live input has brought something."""
+        return None if self._clock.watermark_ms == -EVER else self._clock.watermark_ms
+
+    def admit(self, events: EventBatch, now_ms: int) -> Admission:
+        """Judge events; the accepted ones must then be applied, segment after segment."""
+        return admission.admit(
+            events,
+            now_ms,
+            clock=self._clock,
+            identities=self._identities,
+            settings=self._settings,
+            sweep_ms=self._sweep_ms,
+        )
+
+    def update(self, events: EventBatch) -> UserRows:
+        """Apply accepted events to their users and windows."""
+        found = self._users.rows_of(events.user.tolist())
+        row_of_user, local = np.unique(found, return_inverse=True)
+        order = np.argsort(local.astype(np.uint16 if len(row_of_user) < 1 << 16 else np.int64), kind="stable")
+        row = local[order]
+        table = self._users.rows
+        base, history = table["base"][row_of_user], table["history"][row_of_user]
+        time, action, item = events.event_time_ms[order], events.action[order], events.item[order]
+        first = starts(row) if len(row) else row
+        rows = UserRows(
+            order=order,
+            row=row,
+            row_of_user=row_of_user,
+            users=[self._users.ids[one] for one in row_of_user.tolist()],
+            windows=np.zeros((len(row), 2), np.int64),
+            gap_ms=np.zeros(len(row), np.int64),
+            history=history,
+            digest=base["digest"].copy(),
+        )
+        if not len(row):
+            return rows
+        rows.gap_ms[:] = _gaps(row, first, time, base)
+        reformulations = reformulated(row, first, action, time, events.query_hash[order], base)
+        rages = raging(row, action, time, item, base)
+        rows.windows[:] = tally(
+            self._windows,
+            row_of_user,
+            Tally(
+                row=row,
+                time=time,
+                action=action,
+                item=item,
+                platform=events.platform[order],
+                dwell_ms=events.dwell_ms[order],
+                total_results=events.total_results[order],
+                price=events.price[order],
+                quantity=events.quantity[order],
+                currency=events.currency[order],
+                reformulated=reformulations,
+                raging=rages,
+            ),
+            self._settings,
+        )
+        table["base"][row_of_user] = base
+        table["history"][row_of_user] = _appended(history, first, time, action, item)
+        self._touched.append(rows.windows.ravel())
+        self._changed.append(row_of_user)
+        return rows
+
+    def features(self, events: EventBatch, rows: UserRows) -> tuple[FeatureBatch, list[bytes]]:
+        """The model's input for the events just applied, and the digest of it after each."""
+        chain = digests(events, rows)
+        if chain:
+            last = ends(starts(rows.row), len(rows)) - 1
+            joined = np.frombuffer(b"".join([chain[one] for one in last.tolist()]), np.uint8)
+            self._users.rows["base"]["digest"][rows.row_of_user] = joined.reshape(len(last), -1)
+        return features(events, rows, self._users.rows["carried"][rows.row_of_user]), chain
+
+    def carry(
+        self,
+        rows: UserRows,
+        carried: NDArray[np.void],
+        *,
+        purchase: NDArray[np.float32],
+        churn: NDArray[np.float32],
+        anomaly: NDArray[np.float32],
+        segment: NDArray[np.integer[Any]],
+        sentiment: NDArray[np.float32],
+    ) -> None:
+        """Write predictions back: `carried` (u,), the others (n,) as in the FeatureBatch; NaN: no sentiment."""
+        if not len(rows):
+            return
+        scores = np.empty(len(rows), SCORES)
+        scores["purchase"], scores["churn"], scores["anomaly"], scores["segment"] = purchase, churn, anomaly, segment
+        users, windows = self._users.rows, self._windows
+        last = ends(starts(rows.row), len(rows)) - 1
+        users["carried"][rows.row_of_user] = carried
+        users["base"]["scores"][rows.row_of_user] = scores[last]
+        for kind in range(len(KINDS)):
+            windows.rows["scores"][rows.windows[:, kind]] = scores  # of several, the last one stays
+        at = np.flatnonzero(~np.isnan(sentiment))
+        if len(at):
+            users["base"]["sentiment"][rows.row_of_user[rows.row[at]]] = sentiment[at]
+            units = np.rint(sentiment[at].astype(np.float64) * SENTIMENT).astype(np.int64)
+            for kind in range(len(KINDS)):
+                np.add.at(windows.words[:, word("sentiment_sum")], rows.windows[at, kind], units)
+                np.add.at(windows.words[:, word("sentiment_count")], rows.windows[at, kind], 1)
+
+    def open_windows(self) -> WindowBatch:
+        """Windows touched since the last call that owe a final record, as updates (revision 0)."""
+        touched = np.unique(np.concatenate(self._touched)) if self._touched else np.zeros(0, np.int64)
+        self._touched.clear()
+        rows = self._windows.rows
+        touched = touched[(rows["owner"][touched] >= 0) & (rows["dirty"][touched] > 0)]
+        return self._batch(touched, is_final=False)
+
+    def close(self, watermark_ms: int | None = None) -> WindowBatch:
+        """Final records due by that watermark (a segment's, else the clock's); what nothing can reach is freed."""
+        watermark_ms = self._clock.watermark_ms if watermark_ms is None else watermark_ms
+        finals = self._finals(watermark_ms)
+        self._windows.expire(watermark_ms)
+        self._identities.forget(watermark_ms)
+        day = watermark_ms // self._sweep_ms * self._sweep_ms
+        if day > self._swept_ms:
+            self._swept_ms = day
+            self._sweep(day - self._settings.user_ttl_ms)
+        return finals
+
+    def tick(self, now_ms: int) -> WindowBatch:
+        """Look at the clock without events: inputs may go idle, and final records fall due by the idle clock."""
+        self._clock.look(now_ms)
+        due, idle = self.close(), self._finals(self._clock.idle_clock_ms(now_ms))
+        if not len(due) or not len(idle):
+            return due if len(due) else idle
+        shifted = {at + len(due): finals for at, finals in idle.supersedes.items()}
+        return WindowBatch(
+            np.concatenate([due.rows, idle.rows]),
+            due.users + idle.users,
+            True,
+            np.concatenate([due.revision, idle.revision]),
+            {**due.supersedes, **shifted},
+        )
+
+    def changes(self) -> Changes:
+        """What to write to the changelog since the last call; None deletes."""
+        changes: Changes = [
+            (IDENTITIES + sequence.to_bytes(8, "big"), packed) for sequence, packed in self._identities.changes()
+        ]
+        changes += [(_key(user), None) for user in self._gone if self._users.find(user) is None]
+        self._gone.clear()
+        if self._changed:
+            rows = np.unique(np.concatenate(self._changed))
+            rows = rows[self._users.rows["base"]["events"][rows] > 0]
+            self._changed.clear()
+            keys = [_key(self._users.ids[row]) for row in rows.tolist()]
+            changes += zip(keys, layout.pack(self._users, self._windows, rows), strict=True)
+        record = orjson.dumps({"settings": self._fixed(), "swept_ms": self._swept_ms, "clock": self._clock.record()})
+        if record != self._recorded:
+            self._recorded = record
+            changes.append((TASK, record))
+        return changes
+
+    def restore(self, pairs: Iterable[tuple[bytes, bytes | None]], *, now_ms: int | None = None) -> None:
+        """Take over the changelog, in log order, into a fresh state. `now_ms` gives every input time to catch up."""
+        if len(self):
+            raise StateError("restore needs a fresh state")
+        kept = {key: value for key, value in dict(pairs).items() if value is not None}
+        chunks = [
+            (int.from_bytes(key[len(IDENTITIES) :], "big"), kept.pop(key))
+            for key in list(kept)
+            if key.startswith(IDENTITIES)
+        ]
+        self._identities.restore(chunks)
+        if (record := kept.pop(TASK, None)) is not None:
+            read = orjson.loads(record)
+            if read["settings"] != self._fixed():
+                raise StateError(f"the changelog was written with other settings: {read['settings']}")
+            self._swept_ms = read["swept_ms"]
+            self._clock.restore(read["clock"], now_ms=now_ms)
+            self._recorded = record
+        ids = [key.removeprefix(ESCAPED) for key in kept]
+        layout.unpack(self._users, self._windows, ids, list(kept.values()))
+        self._windows.expire(self._clock.watermark_ms)
+
+    def user(self, user: str) -> dict[str, Any] | None:
+        """What is known about a user, for people; None for a stranger."""
+        row = self._users.find(user.encode())
+        if row is None:
+            return None
+        base, history = self._users.rows[row]["base"], self._users.rows[row]["history"]
+        known = history[(history[:, 1] & NO_ACTION) != NO_ACTION]
+        _, held = self._windows.walk(np.array([row]))
+        batch = self._batch(held, is_final=False)
+        return {
+            "user_id": user,
+            "events": int(base["events"]),
+            "first_seen_ms": int(base["first_seen_ms"]),
+            "last_seen_ms": int(base["last_seen_ms"]),
+            "prediction": _shown({name: base["scores"][name].item() for name in SCORES.names or ()}),
+            "sentiment": _shown({"score": base["sentiment"].item()})["score"],
+            "history": [
+                {
+                    "item": f"{int(item) & (1 << 64) - 1:016x}" if item else None,
+                    "action": ACTIONS[when & NO_ACTION],
+                    "event_time_ms": when >> WHEN_SHIFT,
+                }
+                for item, when in known.tolist()
+            ],
+            "windows": [
+                {
+                    "type": KINDS[int(window["kind"])],
+                    "start_ms": int(window["start_ms"]),
+                    "end_ms": int(window["end_ms"]),
+                    "revision": int(window["revision"]),
+                    "counts": {name: n for name, n in zip(ACTIONS, window["counts"].tolist(), strict=True) if n},
+                    "unique_products": products,
+                    "revenue": batch.revenue(at),
+                    "platforms": batch.platforms(at),
+                }
+                for at, (window, products) in enumerate(zip(batch.rows, batch.unique_products().tolist(), strict=True))
+            ],
+        }
+
+    def memory_bytes(self) -> int:
+        """Arrays, indexes and identities, about."""
+        return self._users.memory_bytes() + self._windows.memory_bytes() + self._identities.memory_bytes()
+
+    def _fixed(self) -> dict[str, int]:
+        settings = self._settings
+        return {
+            "format": FORMAT,
+            "inputs": self._inputs,
+            "session_gap_ms": settings.session_gap_ms,
+            "tumbling_ms": settings.tumbling_ms,
+        }
+
+    def _finals(self, clock_ms: int) -> WindowBatch:
+        due = self._windows.due(clock_ms)
+        if not len(due):
+            return self._batch(due, is_final=True)
+        supersedes = self._windows.emit(due)
+        self._changed.append(self._windows.rows["owner"][due].astype(np.int64))
+        return self._batch(due, is_final=True, supersedes=supersedes)
+
+    def _batch(self, windows: Ints, *, is_final: bool, supersedes: dict[int, Any] | None = None) -> WindowBatch:
+        rows = self._windows.rows[windows]
+        revision = rows["revision"].astype(np.int64) if is_final else np.zeros(len(rows), np.int64)
+        users = [self._users.ids[owner] for owner in rows["owner"].tolist()]
+        return WindowBatch(rows, users, is_final, revision, supersedes or {})
+
+    def _sweep(self, time_ms: int) -> None:
+        gone = self._users.unseen_since(time_ms)
+        if len(gone):
+            self._gone.update(self._users.free(gone))
+
+
+def _gaps(row: Ints, first: Ints, time: Ints, base: NDArray[np.void]) -> Ints:
+    """(n,) since the user's latest event; updates the counters of `base`."""
+    known = base["events"] > 0
+    reach = running_maximum(time, row)
+    latest = np.roll(reach, 1)
+    latest[first] = -EVER
+    np.maximum(latest, np.where(known, base["last_seen_ms"], -EVER)[row], out=latest)
+    gaps = np.where(latest == -EVER, -1, np.maximum(time - latest, 0))
+    end = ends(first, len(row))
+    base["first_seen_ms"] = np.where(known, base["first_seen_ms"], time[first])
+    base["last_seen_ms"] = np.where(known, np.maximum(base["last_seen_ms"], reach[end - 1]), reach[end - 1])
+    base["events"] += end - first
+    return gaps
+
+
+def _appended(history: Ints, first: Ints, time: Ints, action: NDArray[np.uint8], item: NDArray[np.uint64]) -> Ints:
+    """(u, L, 2): each user's history with its new events at the end."""
+    users, length, _ = history.shape
+    new = np.stack([item.view(np.int64), time << WHEN_SHIFT | action], axis=1)
+    flat = np.concatenate([history.reshape(-1, 2), new])
+    count = ends(first, len(time)) - first
+    slot = np.arange(length) + count[:, None]  # (u, L) in old + new
+    old = np.arange(users)[:, None] * length
+    appended: Ints = flat[np.where(slot < length, slot + old, slot + (users * length - length + first[:, None]))]
+    return appended
+
+
+def _key(user: bytes) -> bytes:
+    return ESCAPED + user if user.startswith(OWN) else user
+
+
+def _shown(scores: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if score != score or score == -1 else score for name, score in scores.items()}
