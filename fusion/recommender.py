@@ -25,7 +25,7 @@ NOBODY = 0xFFFFFFFF  # no row; also the mask of the row in a packed neighbour
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Sizes bound the memory, about 40 MB as set."""
+    """Sizes bound the memory, about 30 MB as set."""
 
     max_items: int = 50_000  # beyond it the least popular tenth goes
     neighbors: int = 50  # per item
