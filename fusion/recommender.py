@@ -37,7 +37,7 @@ class IndexSettings:
     backward: float = 0.5  # weight of later → earlier against earlier → later
     shrinkage: float = 1.0  # co-visits that an item must gather to be believed by half
     chunk: int = 512  # largest number of events applied at once
-    recent: int = 10  # newest recent items that count
+    recent: int = 7  # newest recent items that count
     breadth: int = 20  # best neighbours of each that are candidates
     recency_decay: float = 0.7  # per step back in the user's recent items
     repeat_weight: float = 0.3  # score of seeing the newest item again; 0 never recommends a recent item
