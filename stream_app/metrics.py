@@ -167,7 +167,7 @@ class Metrics:
         )
         for distribution in (self.latency, self.batch, self.stages):
             registry.register(distribution)
-        self._show_zeros()
+        self._show_zeros(topics, signals)
 
     def observe_batch(
         self,
@@ -254,17 +254,17 @@ class Metrics:
     def _close(self, label: str, value: str) -> str:
         return value if value in self._allowed[label] else OTHER
 
-    def _show_zeros(self) -> None:
+    def _show_zeros(self, topics: Sequence[str], signals: Sequence[str]) -> None:
         """A rate over a counter that is not there yet is empty, not 0."""
-        for topic in self._allowed["topic"]:
+        for topic in topics:
             self.consumed.labels(topic)
             for verdict in VERDICTS:
                 self.verdicts.labels(topic, verdict)
         for name in STAGES:
             self.cpu.labels(name)
             self.stage_events.labels(name)
-        for kind in self._allowed["kind"]:
+        for kind in ("update", "final"):
             self.engagement.labels(kind)
-        for signal in self._allowed["signal"]:
+        for signal in signals:
             self.signals.labels(signal)
         self.up.set(1)

@@ -1,0 +1,265 @@
+"""The live page in a real Chromium: events appear, nothing fails, it fits every screen."""
+
+import asyncio
+import os
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from pydantic import SecretStr
+from selenium.webdriver import Chrome, ChromeOptions, Keys
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from stream_app.metrics import Metrics
+from stream_app.records import OutputRecord
+from stream_app.settings import Web
+from stream_app.web import Live, Status, WebServer
+
+pytestmark = pytest.mark.browser
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+
+
+class Shop:
+    """The parts a worker would hold, served on a free port."""
+
+    def __init__(self, settings: Web) -> None:
+        self.metrics = Metrics(signals=("hot_lead", "cart_abandoned"))
+        self.status = Status(self.metrics)
+        self.live = Live(self.metrics, self.status)
+        self.server = WebServer(settings, self.metrics, self.status, self.live)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(10)
+
+    def stop(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop(Web(port=0))
+    yield shop
+    shop.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if not browser or not driver:
+        pytest.skip("chromium and chromedriver are not installed")
+    options = ChromeOptions()
+    options.binary_location = browser
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(flag)
+    chrome = Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Where screenshots go: the folder PICTURES_DIR, or one that is thrown away."""
+    folder = Path(os.environ.get("PICTURES_DIR", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def prediction(dice: random.Random, user: str) -> OutputRecord:
+    parts = {"behavior": dice.uniform(0.3, 0.7)}
+    parts |= {name: dice.uniform(0.05, 0.4) for name in ("text", "voice", "image") if dice.random() < 0.5}
+    body = {
+        "user_id": user,
+        "outputs": {
+            "purchase": {"score": dice.betavariate(1.2, 3)},
+            "churn": {"score": dice.random()},
+            "next_action": {"label": dice.choice(["view", "add_to_cart", "purchase", "search"])},
+            "sentiment": {"label": dice.choice(["positive", "neutral", "negative"])},
+            "segment": {"id": 3, "label": dice.choice(["bargain hunters", "loyal", "window shoppers"])},
+        },
+        "modalities": {name: share / sum(parts.values()) for name, share in parts.items()},
+    }
+    return OutputRecord("behavior.predictions", b"", orjson.dumps(body))
+
+
+def engagement(user: str, signal: str) -> OutputRecord:
+    body = {"user_id": user, "window": {"type": "session", "start": 0}, "signals": [signal]}
+    return OutputRecord("behavior.engagement", b"", orjson.dumps(body))
+
+
+def batch(shop: Shop, dice: random.Random, scale: int = 100) -> None:
+    """One committed batch of all four types."""
+    types = zip(("clicks", "searches", "reviews", "voice-transcripts"), (60, 22, 9, 5), strict=True)
+    consumed = {topic: int(dice.uniform(0.7, 1.3) * share * scale / 100) for topic, share in types}
+    late, bad = consumed["clicks"] // 40, consumed["reviews"] // 20
+    predicted = sum(consumed.values()) - late - bad
+    verdicts = {(topic, "predicted"): n for topic, n in consumed.items()}
+    verdicts[("clicks", "predicted")] -= late
+    verdicts[("reviews", "predicted")] -= bad
+    verdicts |= {("clicks", "late"): late, ("reviews", "dead_lettered"): bad}
+    shop.metrics.observe_batch(
+        consumed=consumed,
+        verdicts=verdicts,
+        arrival_ms=1_700_000_000_000 - np.array([int(dice.expovariate(1 / 18)) for _ in range(predicted)]),
+        committed_ms=1_700_000_000_008,
+    )
+    if shop.live.watched:
+        outputs = [prediction(dice, f"user-{dice.randrange(500)}") for _ in range(4)]
+        if dice.random() < 0.4:
+            signals = ["hot_lead", "cart_abandoned", "churn_risk", "negative_sentiment", "bot_suspected"]
+            outputs.append(engagement(f"user-{dice.randrange(500)}", dice.choice(signals)))
+        shop.live.feed(outputs)
+
+
+def console(chromium: Chrome) -> list[dict[str, Any]]:
+    """What the page said since the last call."""
+    return list(chromium.get_log("browser"))  # type: ignore[no-untyped-call]
+
+
+def open_page(chromium: Chrome, shop: Shop) -> None:
+    console(chromium)  # what earlier pages said
+    chromium.get(shop.server.url)
+
+
+def until(chromium: Chrome, condition: Callable[[], Any], within_s: float = 5) -> None:
+    WebDriverWait(chromium, within_s, poll_frequency=0.05).until(lambda _: condition())
+
+
+def text(chromium: Chrome, selector: str) -> str:
+    return str(chromium.execute_script(f"return document.querySelector('{selector}').textContent"))
+
+
+def no_console_error(chromium: Chrome) -> None:
+    assert [entry for entry in console(chromium) if entry["level"] in ("SEVERE", "WARNING")] == []
+
+
+def scheme(chromium: Chrome, value: str) -> None:
+    features = [{"name": "prefers-color-scheme", "value": value}]
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def size(chromium: Chrome, width: int, height: int) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def test_an_empty_shop_is_shown_without_an_error(chromium: Chrome, shop: Shop, pictures: Path) -> None:
+    size(chromium, 1280, 860)
+    open_page(chromium, shop)
+    until(chromium, lambda: "waiting for the first assignment" in text(chromium, "#status"))
+    assert text(chromium, "#events-rate") == "0"
+    assert chromium.find_element(By.ID, "no-predictions").is_displayed()
+    chromium.save_screenshot(str(pictures / "empty.png"))
+    no_console_error(chromium)
+
+
+def test_an_event_appears_within_two_seconds(chromium: Chrome, shop: Shop) -> None:
+    shop.status.assign([])
+    open_page(chromium, shop)
+    until(chromium, lambda: text(chromium, "#status") == "Ready")
+    until(chromium, lambda: shop.live.watched)
+    start_s = time.monotonic()
+    shop.metrics.observe_batch(
+        consumed={"searches": 1},
+        verdicts={("searches", "predicted"): 1},
+        arrival_ms=np.array([1_700_000_000_000]),
+        committed_ms=1_700_000_000_020,
+    )
+    shop.live.feed([prediction(random.Random(1), "ann"), engagement("ann", "hot_lead")])
+    until(chromium, lambda: text(chromium, "#signals").startswith("hot lead"), within_s=2)
+    until(chromium, lambda: text(chromium, "#types tr:nth-child(2) td:last-child") == "1", within_s=2)
+    assert time.monotonic() - start_s < 2
+    assert "behavior" in text(chromium, "#predictions tbody")
+    assert "ann" not in text(chromium, "main").replace("abandoned", "")
+    no_console_error(chromium)
+
+
+def test_lists_can_be_paused_by_keyboard(chromium: Chrome, shop: Shop) -> None:
+    open_page(chromium, shop)
+    until(chromium, lambda: shop.live.watched)
+    shop.live.feed([engagement("ann", "hot_lead")])
+    until(chromium, lambda: "hot lead" in text(chromium, "#signals"))
+    chromium.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    assert chromium.switch_to.active_element.get_attribute("id") == "pause"
+    chromium.switch_to.active_element.send_keys(Keys.SPACE)
+    assert chromium.find_element(By.ID, "pause").get_attribute("aria-pressed") == "true"
+    shop.live.feed([engagement("bob", "churn_risk")])
+    shop.metrics.observe_batch(consumed={"clicks": 9}, verdicts={}, arrival_ms=np.zeros(0, np.int64), committed_ms=0)
+    until(chromium, lambda: text(chromium, "#types tr:nth-child(1) td:last-child") == "9")
+    assert "churn risk" not in text(chromium, "#signals")
+    chromium.switch_to.active_element.send_keys(Keys.SPACE)
+    until(chromium, lambda: "churn risk" in text(chromium, "#signals"))
+
+
+def test_a_page_that_lost_its_worker_says_so(chromium: Chrome) -> None:
+    shop = Shop(Web(port=0))
+    open_page(chromium, shop)
+    until(chromium, lambda: shop.live.watched)
+    shop.stop()
+    until(chromium, lambda: "Disconnected" in text(chromium, "#status"))
+
+
+def test_a_guarded_worker_is_watched_after_its_token_is_given(chromium: Chrome) -> None:
+    shop = Shop(Web(port=0, token=SecretStr("secret")))
+    open_page(chromium, shop)
+    field = chromium.find_element(By.ID, "token")
+    until(chromium, field.is_displayed)
+    field.send_keys("secret", Keys.ENTER)
+    until(chromium, lambda: shop.live.watched)
+    until(chromium, lambda: not field.is_displayed())
+    shop.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "colours", "width", "height"),
+    [
+        ("light", "light", 1280, 1000),
+        ("dark", "dark", 1280, 1000),
+        ("phone", "light", 390, 844),
+        ("tablet", "dark", 820, 1180),
+    ],
+)
+def test_it_fits_and_works_under_load(
+    chromium: Chrome, shop: Shop, pictures: Path, name: str, colours: str, width: int, height: int
+) -> None:
+    dice = random.Random(7)
+    shop.status.assign([])
+    shop.metrics.set_model(name="fused", version="1", digest="0" * 8)
+    scheme(chromium, colours)
+    size(chromium, width, height)
+    open_page(chromium, shop)
+    end_s = time.monotonic() + float(8 if name in ("light", "phone") else 4)
+    while time.monotonic() < end_s:
+        batch(shop, dice, scale=300)
+        time.sleep(0.1)
+    until(chromium, lambda: chromium.find_elements(By.CSS_SELECTOR, "#predictions tbody tr"))
+    assert chromium.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert chromium.execute_script("return document.querySelectorAll('#chart path').length") == 4
+    chromium.save_screenshot(str(pictures / f"{name}.png"))
+    no_console_error(chromium)
