@@ -20,6 +20,9 @@ def demo(
     import asyncio
 
     from stream_app.demo.run import run
+    from stream_app.logs import configure
+
+    configure("console", "CRITICAL")  # what goes wrong here ends the demo with a line of its own
 
     balanced = asyncio.run(
         run(events=events, source=source, data=data, speed=speed, port=port, seed=seed, as_json=json)

@@ -52,11 +52,11 @@ def schema(
     from stream_app import schemas
 
     if check:
-        if stale := schemas.stale(folder):
+        if stale := schemas.stale(folder or schemas.FOLDER):
             raise StreamAppError(f"stale: {', '.join(stale)}; run `stream-app topics schema`")
         return
-    for path in schemas.write(folder):
-        Console().print(str(path))
+    for name in schemas.write(folder or schemas.FOLDER):
+        Console().print(name)
 
 
 def _print_json(value: object) -> None:

@@ -21,7 +21,7 @@ class LogReader:
         self._consumer = AIOKafkaConsumer(
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",
             max_partition_fetch_bytes=8 << 20,
             fetch_max_wait_ms=100,
             **client_options(broker),
@@ -32,7 +32,9 @@ class LogReader:
         try:
             await self._consumer.start()
             self._consumer.assign(self._partitions)
-            await self._consumer.seek_to_beginning()
+            # not seek_to_beginning: it waits for ever where a partition's leader is only just elected
+            for tp, first in (await self._consumer.beginning_offsets(self._partitions)).items():
+                self._consumer.seek(tp, first)
         except KafkaError as error:
             await self._consumer.stop()
             raise DependencyError(f"broker: {error}") from error

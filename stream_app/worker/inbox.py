@@ -101,7 +101,7 @@ class Inbox:
         `expecting` are the inputs known to hold more than has arrived: nothing that could come after their next
         record is taken.
         """
-        expecting = [i for i in expecting if not self._full(i, limit)]
+        expecting = [at for at in expecting if self._events(at) < limit]
         if any(not self._queues[i] for i in expecting) or not len(self):
             return None
         chosen = self._choose(limit, expecting)
@@ -135,8 +135,8 @@ class Inbox:
         records = np.concatenate([arrival.records[part] for arrival, part in parts])[order]
         return Taken(merged, records, rejected, positions, acks, arrived_s)
 
-    def _full(self, at: int, limit: int) -> bool:
-        return self._held[at] >= limit
+    def _events(self, at: int) -> int:
+        return sum(len(arrival.events) - arrival.taken for arrival in self._queues[at])
 
     def _choose(self, limit: int, expecting: Sequence[int]) -> list[int]:
         """How many events of each input come first in the merged order."""
@@ -162,4 +162,5 @@ class Inbox:
             origin = origin[safe]
         else:
             origin = origin[order]
-        return np.bincount(origin[:limit], minlength=len(self._queues)).tolist()
+        counts: list[int] = np.bincount(origin[:limit], minlength=len(self._queues)).tolist()
+        return counts

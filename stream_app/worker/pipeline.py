@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusion.features import FeatureBatch, PredictionBatch
+from fusion.heads.segment import Segment
 from fusion.recommender import ItemActivity, strength_codes
 from fusion.scorer import Scorer
 from stream_app.errors import EventError
@@ -29,8 +30,7 @@ from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, RecordLike
 from stream_app.settings import Settings
 from stream_app.signals import derive
-from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, UserRows
-from stream_app.state.windows import WindowBatch
+from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.worker.inbox import Taken
 from stream_app.worker.routing import partition_of, routed
 
@@ -104,12 +104,12 @@ class Pipeline:
         self._grace_ms = settings.state.grace_ms
         self._metrics = metrics
         self._model = ModelInfo(scorer.model.name, scorer.model.version, scorer.model.digest)
-        self._segments = scorer.segments
+        self._segments = cast(Segment, scorer.heads["segment"]).labels
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
-    def restore(self, pairs: Mapping[bytes, bytes | None]) -> None:
+    def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
         """The state from the changelog's last value per key."""
-        self.state.restore(pairs.items())
+        self.state.restore(pairs.items(), now_ms=now_ms)
 
     async def run(self, taken: Taken, *, now_ms: int) -> Publication:
         """Everything that one merged batch leads to."""
@@ -147,15 +147,13 @@ class Pipeline:
         with self._metrics.stage("admit", len(events)):
             admission = self.state.admit(events, now_ms=now_ms)
             accepted = self._sort_out(out, events, records, admission)
-        kept = np.flatnonzero(accepted)
-        edges = [0, *admission.cuts, len(kept)]
-        for start, stop in zip(edges, edges[1:], strict=False):
-            chosen = kept[start:stop]
-            if len(chosen):
-                watermark_ms = admission.watermark_ms[chosen]
-                await self._segment(out, events.take(chosen), records[chosen], positions[chosen], watermark_ms, now_ms)
-            self._engage(out, self.state.close(self._watermark_after(admission, stop, kept)))
-        self._remember_items(out, events.take(kept))
+        for segment in admission.segments:
+            self._engage(out, self.state.close(segment.watermark_ms))
+            chosen = segment.index
+            before_ms = admission.watermark_ms[chosen]
+            await self._segment(out, events.take(chosen), records[chosen], positions[chosen], before_ms, now_ms)
+        self._engage(out, self.state.close())
+        self._remember_items(out, events.take(accepted))
 
     async def _segment(
         self,
@@ -176,13 +174,22 @@ class Pipeline:
         inference_s = time.perf_counter() - started_s
         self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
         with self._metrics.stage("derive", n):
-            self.state.carry(rows, predictions, sentiment=said_sentiment(events.take(rows.order), predictions))
-            back = np.argsort(rows.order)  # from the model's order, by user, to the order applied
-            timing = Timing(now_ms, inference_s * 1000)
-            self._predict(
-                out, events, records, rows, predictions.take(back), digests[back], positions, watermark_ms, timing
+            started_ms = self.state.session_start_ms(rows)
+            columns = predictions.columns
+            self.state.carry(
+                rows,
+                predictions.carried,
+                purchase=columns["purchase"]["score"],
+                churn=columns["churn"]["score"],
+                anomaly=columns["anomaly"]["score"],
+                segment=columns["segment"]["id"],
+                sentiment=said_sentiment(events.take(rows.order), predictions),
             )
-            self._engage(out, self.state.open_windows(rows))
+            back = np.argsort(rows.order)  # from the model's order, by user, to the order applied
+            chain = [digests[at].hex() for at in back.tolist()]
+            made, timing = predictions.take(back), Timing(now_ms, inference_s * 1000)
+            self._predict(out, events, records, made, chain, started_ms[back], positions, watermark_ms, timing)
+        self._engage(out, self.state.open_windows())
 
     def _score(self, features: FeatureBatch) -> tuple[PredictionBatch, float]:
         """On the device thread."""
@@ -235,7 +242,8 @@ class Pipeline:
                 user = events.user[i]
                 if user not in self.state and partition_of(user, self._partitions) != self._number:
                     wrong[i] = True
-        return wrong & direct
+        stray: NDArray[np.bool_] = wrong & direct
+        return stray
 
     def _route(self, out: Publication, events: EventBatch, records: Objects) -> None:
         self._count(out, events, "routed")
@@ -255,9 +263,9 @@ class Pipeline:
         out: Publication,
         events: EventBatch,
         records: Objects,
-        rows: UserRows,
         predictions: PredictionBatch,
         digests: Sequence[str],
+        session_start_ms: NDArray[np.int64],
         positions: NDArray[np.int64],
         watermark_ms: NDArray[np.int64],
         timing: Timing,
@@ -273,7 +281,7 @@ class Pipeline:
             pipeline=self._pipeline,
             model=self._model,
             feature_digest=digests,
-            session_start_ms=rows.session_start_ms,
+            session_start_ms=session_start_ms,
             inputs=self._inputs,
             positions=positions,
             quality=quality,

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 
@@ -22,12 +23,11 @@ _PR_SET_PDEATHSIG = 1
 
 def supervise(command: Sequence[str]) -> int:
     """Run the command, again after every crash with a growing pause, until it ends well or we are told to stop."""
-    stopping = False
+    told = threading.Event()
     child: subprocess.Popen[bytes] | None = None
 
     def stop(number: int, _: object) -> None:
-        nonlocal stopping
-        stopping = True
+        told.set()
         if child is not None and child.poll() is None:
             child.send_signal(number)
 
@@ -36,20 +36,15 @@ def supervise(command: Sequence[str]) -> int:
     pause_s, restarts = FIRST_PAUSE_S, 0
     while True:
         started_s = time.monotonic()
-        child = subprocess.Popen(
-            command, env={**os.environ, RESTARTS: str(restarts)}, preexec_fn=_die_with_parent
-        )
+        child = subprocess.Popen(command, env={**os.environ, RESTARTS: str(restarts)}, preexec_fn=_die_with_parent)
         code = child.wait()
-        if stopping or code in NO_RESTART:
+        if told.is_set() or code in NO_RESTART:
             return code if code >= 0 else 128 - code
         if time.monotonic() - started_s > STEADY_S:
             pause_s = FIRST_PAUSE_S
         restarts += 1
         log.warning("worker ended, starting again", extra={"exit_code": code, "pause_s": pause_s, "restarts": restarts})
-        deadline_s = time.monotonic() + pause_s
-        while not stopping and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        if stopping:
+        if told.wait(pause_s):
             return 0
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 

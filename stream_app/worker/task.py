@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from stream_app.errors import StateError
 from stream_app.events import EventBatch, Rejected, decode
 from stream_app.metrics import Metrics
 from stream_app.outputs.topics import TopicNames
-from stream_app.records import OutputRecord, RecordLike
+from stream_app.records import RecordLike
 from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
@@ -24,7 +25,7 @@ from stream_app.worker.routing import event_type_of
 
 log = logging.getLogger(__name__)
 
-Committed = Callable[[Publication, int], None]
+Committed = Callable[[Publication], None]
 
 
 class Task:
@@ -70,7 +71,7 @@ class Task:
             async for chunk in reader.to_end():
                 read += len(chunk)
                 pairs.update((record.key or b"", record.value) for record in chunk)
-            self.pipeline.restore(pairs)
+            self.pipeline.restore(pairs, now_ms=_now_ms())
         finally:
             await reader.stop()
         return read
@@ -179,14 +180,14 @@ class Task:
     async def _wait(self, next_tick_s: float) -> None:
         """Until something changes: news, a commit, the end of a linger, or the tick."""
         timeout_s = max(next_tick_s - time.monotonic(), 0)
-        waiters: list[Awaitable[object]] = [asyncio.ensure_future(self._news.wait())]
+        news = asyncio.ensure_future(self._news.wait())
+        waiters: list[asyncio.Future[Any]] = [news]
         if len(self._inbox):
             timeout_s = min(timeout_s, 0.002)
             if self._commit is not None and not self._commit.done():
                 waiters.append(self._commit)
-        done, pending = await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if waiters[0] in pending:
-            waiters[0].cancel()
+        await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
 
     async def _advance(self, publication: Publication | None, taken: Taken | None) -> None:
         """Start the commit of this batch once the last one is through."""
@@ -213,11 +214,8 @@ class Task:
         self._metrics.observe_transaction(committed=True)
         for ack in acks:
             ack()
-        self._committed(publication, self.number)
+        self._committed(publication)
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-__all__ = ["OutputRecord", "Task"]

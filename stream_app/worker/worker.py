@@ -22,7 +22,8 @@ from stream_app.metrics import Metrics
 from stream_app.outputs.topics import TopicNames
 from stream_app.settings import Settings
 from stream_app.signals import SIGNALS
-from stream_app.state import StateSettings, TaskState
+from stream_app.state.settings import StateSettings
+from stream_app.state.task_state import TaskState
 from stream_app.transport import admin
 from stream_app.transport.consumer import BatchApp, RecordBatch, batch_app
 from stream_app.transport.log_reader import LogReader
@@ -215,7 +216,7 @@ class Worker:
             if not consumer.caught_up(tp := TP(name, number)) or consumer.handed.get(tp, 0) != self._received.get(tp, 0)
         ]
 
-    def _on_commit(self, publication: Publication, number: int) -> None:
+    def _on_commit(self, publication: Publication) -> None:
         committed_ms = time.time_ns() // 1_000_000
         publication.count(self._metrics, committed_ms)
         if self._live.watched:
