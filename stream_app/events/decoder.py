@@ -74,29 +74,22 @@ class Decoder:
 
     def _read(self, values: Sequence[bytes | None], errors: Faults) -> list[Event]:
         """The values that are events of this type; why the others are not goes to `errors`, by place."""
-        if all(values) and limits.within(values):  # type: ignore[arg-type]
+        whole = [value for value in values if value]
+        sound = len(whole) == len(values) and limits.within(whole)
+        if sound:
             try:
-                return list(map(self._decode, values))  # type: ignore[arg-type]
+                return list(map(self._decode, whole))
             except msgspec.DecodeError:
-                pass
+                pass  # some are no events: one by one, then
         events = []
         for place, value in enumerate(values):
             try:
-                events.append(self._read_one(value))
+                events.append(self._decode_one(value if sound and value else sound_value(value)))
             except EventError as error:
                 errors[place] = error
         return events
 
-    def _read_one(self, value: bytes | None) -> Event:
-        """The event, or the EventError that says why there is none."""
-        if not value:
-            raise EventError("malformed_json", "Record has no value", stage="decode")
-        if len(value) > limits.MAX_BYTES:
-            raise EventError("size_violation", f"Larger than {limits.MAX_BYTES} bytes", stage="decode")
-        if limits.depth(value) > limits.MAX_DEPTH:
-            raise EventError("size_violation", f"Nested deeper than {limits.MAX_DEPTH}", stage="decode")
-        if not limits.is_utf8(value):
-            raise EventError("malformed_json", "Not UTF-8", stage="decode")
+    def _decode_one(self, value: bytes) -> Event:
         try:
             return self._decode(value)
         except msgspec.DecodeError as error:
@@ -116,6 +109,19 @@ class Decoder:
         columns["session_id"] = objects([e.session_id for e in events])
         columns["platform"] = np.array([PLATFORM_CODES.get(e.platform or "", OTHER) for e in events], np.uint8)
         return columns
+
+
+def sound_value(value: bytes | None) -> bytes:
+    """The value, if it is of legal size and depth and UTF-8; else EventError."""
+    if not value:
+        raise EventError("malformed_json", "Record has no value", stage="decode")
+    if len(value) > limits.MAX_BYTES:
+        raise EventError("size_violation", f"Larger than {limits.MAX_BYTES} bytes", stage="decode")
+    if limits.too_deep(value):
+        raise EventError("size_violation", f"Nested deeper than {limits.MAX_DEPTH}", stage="decode")
+    if not limits.is_utf8(value):
+        raise EventError("malformed_json", "Not JSON in UTF-8", stage="decode")
+    return value
 
 
 def envelope(events: Sequence[Event]) -> tuple[Times, list[bytes | None], Faults]:

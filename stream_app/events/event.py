@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from stream_app.events.columns import Columns
 from stream_app.events.fields import EventId, Instant
@@ -29,7 +29,7 @@ class Event(Struct, kw_only=True, gc=False):
     sent_at: Instant | None = None
     received_at: Instant | None = None
     consent: dict[str, bool] | None = None
-    properties: Raw | None = None
+    properties: Raw = field(default_factory=Raw)
 
     actions: ClassVar[tuple[str, ...]] = ()
     """What the user can have done, as counted in the outputs; the `action` column indexes it."""

@@ -15,11 +15,14 @@ NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
 def depth(value: bytes) -> int:
     """How deep brackets outside strings nest; the top-level object is 1."""
-    if value.count(b"{") + value.count(b"[") <= 1:
-        return 1
     brackets = np.frombuffer(STRING.sub(b"", value).translate(None, NO_BRACKET), np.uint8)
     opening = (brackets == ord("{")) | (brackets == ord("["))
     return int(np.where(opening, 1, -1).cumsum().max(initial=0))
+
+
+def too_deep(value: bytes) -> bool:
+    """Whether it nests deeper than MAX_DEPTH; cheap for all that have few brackets."""
+    return value.count(b"{") + value.count(b"[") > MAX_DEPTH and depth(value) > MAX_DEPTH
 
 
 def within(values: Sequence[bytes]) -> bool:
@@ -37,7 +40,7 @@ def _within(values: Sequence[bytes]) -> bool:
     folded = np.frombuffer(whole, np.uint8) | 0x20  # "[" | 0x20 == "{"
     openings = np.flatnonzero(np.equal(folded, ord("{"), out=folded.view(np.bool_)))
     span = openings[MAX_DEPTH:] - openings[:-MAX_DEPTH]  # bytes between a bracket and the 32nd after it
-    return not (span < longest).any() or all(depth(value) <= MAX_DEPTH for value in values)
+    return not (span < longest).any() or not any(map(too_deep, values))
 
 
 def is_utf8(value: bytes) -> bool:

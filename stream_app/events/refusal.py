@@ -22,7 +22,7 @@ def refusal(kind: type[Event], value: bytes, error: msgspec.DecodeError) -> Even
     """Why msgspec refused this record, which is of legal size and UTF-8."""
     if not isinstance(error, msgspec.ValidationError):
         field = literal(kind, value)
-        return EventError("malformed_json", "Not JSON", stage="decode") if field is None else not_finite(field)
+        return EventError("malformed_json", "Not JSON in UTF-8", stage="decode") if field is None else not_finite(field)
     text, path = LOCATED.fullmatch(str(error)).groups(default="")  # type: ignore[union-attr]
     if isinstance(error.__cause__, FieldFault):
         return schema_violation(text, join(path, error.__cause__.field))

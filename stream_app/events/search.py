@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from stream_app.events.columns import Columns, hashes, numbers, objects
 from stream_app.events.event import Event
@@ -25,8 +25,8 @@ class Search(Event):
 
     query: str
     query_id: str | None = None
-    filters: Raw | None = None
-    sorts: Raw | None = None
+    filters: Raw = field(default_factory=Raw)
+    sorts: Raw = field(default_factory=Raw)
     total_results: Count | None = None
     results: list[Result] | None = None
     page: Count | None = None
