@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import yaml

@@ -97,14 +97,12 @@ FULL: dict[str, Json] = {
 }
 """Every field of the contract."""
 
+BARE: Json = {"event_id": "e-1", "event_time": T0, "user_id": "user-1"}
 REQUIRED: dict[str, Json] = {
-    name: {"event_id": "e-1", "event_time": T0, "user_id": "user-1"} | fields
-    for name, fields in {
-        "clicks": {"action": "view", "product_id": "sku-1"},
-        "searches": {"query": "shoes"},
-        "reviews": {"product_id": "sku-1", "rating": 4},
-        "voice-transcripts": {"transcript": "hello"},
-    }.items()
+    "clicks": BARE | {"action": "view", "product_id": "sku-1"},
+    "searches": BARE | {"query": "shoes"},
+    "reviews": BARE | {"product_id": "sku-1", "rating": 4},
+    "voice-transcripts": BARE | {"transcript": "hello"},
 }
 """Only what must be there."""
 

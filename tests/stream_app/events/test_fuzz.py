@@ -54,7 +54,7 @@ def records(event_type: str) -> st.SearchStrategy[bytes | None]:
 
 
 @given(EVENT_TYPE.flatmap(lambda name: st.tuples(st.just(name), st.lists(records(name), max_size=8))))
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_batch_decodes_as_its_records_alone(drawn: tuple[str, list[bytes | None]]) -> None:
     event_type, values = drawn
     batch = [record(value, offset) for offset, value in enumerate(values)]

@@ -11,7 +11,7 @@ from tests.stream_app.events.samples import JPEG, PNG, REQUIRED, T0, WEBP, base6
 
 
 def action(batch: EventBatch) -> str:
-    return ACTIONS[batch.action[0]]
+    return ACTIONS[int(batch.action[0])]
 
 
 @pytest.mark.parametrize("event_type", EVENT_TYPES)
