@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
+import msgspec.json
 
 from stream_app.errors import SettingsError
 
@@ -25,9 +25,12 @@ class Encoded(NamedTuple):
 
 
 def encode(event_type: str, record: Mapping[str, Any]) -> Encoded:
-    """JSON, keyed by user id or, where absent, anonymous id."""
+    """JSON, keyed by user id or, where absent, anonymous id.
+
+    Not by orjson: every value that it makes holds 4 KB more than its size for as long as it waits in a buffer.
+    """
     who = record.get("user_id") or record["anonymous_id"]
-    return Encoded(event_type, who.encode(), orjson.dumps(record), event_time_ms(record["event_time"]))
+    return Encoded(event_type, who.encode(), msgspec.json.encode(record), event_time_ms(record["event_time"]))
 
 
 def event_time_ms(value: int | str) -> int:
