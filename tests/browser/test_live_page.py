@@ -241,7 +241,7 @@ def test_a_guarded_worker_is_watched_after_its_token_is_given(chromium: Chrome) 
     [
         ("light", "light", 1280, 1000),
         ("dark", "dark", 1280, 1000),
-        ("phone", "light", 390, 844),
+        ("phone", "light", 390, 2400),
         ("tablet", "dark", 820, 1180),
     ],
 )
