@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -77,7 +78,20 @@ async def create(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
             raise DependencyError(f"topic {topic}: {error.__name__} {message[0] if message else ''}".strip())
+    await _wait_for_leaders(broker, missing)
     return [plan.name for plan in missing]
+
+
+async def _wait_for_leaders(broker: Broker, plans: Sequence[TopicPlan]) -> None:
+    """A new topic refuses its first requests until its leaders are elected; better once here than in every client."""
+    consumer = AIOKafkaConsumer(**client_options(broker))
+    await consumer.start()
+    try:
+        await consumer.end_offsets([TopicPartition(plan.name, p) for plan in plans for p in range(plan.partitions)])
+    except KafkaError as error:
+        raise DependencyError(f"broker: new topics do not answer: {error}") from error
+    finally:
+        await consumer.stop()
 
 
 async def verify(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:

@@ -38,8 +38,10 @@ def supervise(command: Sequence[str]) -> int:
         started_s = time.monotonic()
         child = subprocess.Popen(command, env={**os.environ, RESTARTS: str(restarts)}, preexec_fn=_die_with_parent)
         code = child.wait()
-        if told.is_set() or code in NO_RESTART:
-            return code if code >= 0 else 128 - code
+        if told.is_set():
+            return 0 if code in (0, -signal.SIGTERM, -signal.SIGINT) else abs(code)
+        if code in NO_RESTART:
+            return code
         if time.monotonic() - started_s > STEADY_S:
             pause_s = FIRST_PAUSE_S
         restarts += 1

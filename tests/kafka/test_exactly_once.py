@@ -1,0 +1,80 @@
+"""Whatever dies, each event is predicted once and every window counts right."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stream_app.broker import EmbeddedBroker
+from stream_app.producers.publish import Encoded, encode
+from stream_app.producers.replay import replay
+from stream_app.producers.simulate import simulate
+from tests.kafka.workers import System, kill, last_words, one_user_per_partition, settings_for, until
+
+START_MS = 1_700_000_000_000
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
+    running = System(settings_for(broker.url, topic_prefix, tmp_path), tmp_path)
+    yield running
+    running.stop()
+
+
+def shoppers(events: int) -> list[Encoded]:
+    return [encode(*one) for one in simulate(users=400, seed=7, start_ms=START_MS, events=events)]
+
+
+async def survive(system: System, stream: list[Encoded]) -> None:
+    """Feed the stream while workers are killed, stopped, joined and left; then everything must add up."""
+    await system.create_topics()
+    first = system.start_worker()
+    total = len(stream)
+
+    async def reached(share: float) -> None:
+        await until(lambda: _done(system, int(total * share)), deadline_s=120)
+
+    async def chaos() -> None:
+        for share in (0.1, 0.25, 0.4):
+            await reached(share)
+            kill(first)
+        await reached(0.55)
+        second = system.start_worker()
+        await until(lambda: '"assigned"' in second.log_file.read_text())
+        await reached(0.75)
+        await asyncio.to_thread(second.stop)
+        assert second.process is not None
+        assert second.process.returncode == 0
+        await reached(0.85)
+        await asyncio.to_thread(first.stop)
+        system.start_worker()
+
+    pieces = 12
+    breaking = asyncio.create_task(chaos())
+    for piece in range(pieces):
+        await system.send(stream[total * piece // pieces : total * (piece + 1) // pieces])
+        await until(lambda: breaking.done() or _done(system, int(total * (piece - 1) / pieces * 0.9)), deadline_s=120)
+    await breaking
+    end_ms = max(record.time_ms for record in stream)
+    users = one_user_per_partition(system.settings.topics.partitions)
+    await system.send(last_words(end_ms + 2 * HOUR_MS, users))
+
+    account = await system.account()
+    assert account.balanced, account
+    assert await system.window_differences(until_ms=end_ms + HOUR_MS) == []
+
+
+async def _done(system: System, count: int) -> bool:
+    return await system.predictions() >= count
+
+
+@pytest.mark.timeout(600)
+async def test_nothing_is_lost_or_repeated_while_workers_die_join_and_leave(system: System) -> None:
+    await survive(system, shoppers(12_000))
+
+
+@pytest.mark.timeout(900)
+async def test_real_events_survive_the_same(system: System, data_dir: Path) -> None:
+    await survive(system, [encode(*one) for one in replay("composite", data_dir, limit=60_000)])
