@@ -160,18 +160,14 @@ class Live:
 
     def _prediction(self, record: dict[str, Any]) -> dict[str, Any]:
         """The few fields that the page shows, chosen by name."""
-        outputs = record.get("outputs", {})
+        outputs = {name: value for name, value in record["outputs"].items() if value is not None}
         return {
             **self._entry(record),
-            "purchase": outputs.get("purchase", {}).get("score"),
-            "churn": outputs.get("churn", {}).get("score"),
-            "next_action": outputs.get("next_action", {}).get("label"),
-            "sentiment": outputs.get("sentiment", {}).get("label"),
-            "segment": outputs.get("segment", {}).get("label"),
-            "anomaly": outputs.get("anomaly", {}).get("score"),
+            **{name: outputs[name]["score"] for name in ("purchase", "churn", "anomaly") if name in outputs},
+            **{name: outputs[name]["label"] for name in ("next_action", "sentiment", "segment") if name in outputs},
             "recommended": [r["product_id"] for r in outputs.get("recommendations", ())[:3]],
-            "modalities": record.get("modalities", {}),
-            "cold_start": bool(record.get("cold_start")),
+            "modalities": {name: share for name, share in record["modalities"].items() if share},
+            "cold_start": record["cold_start"],
         }
 
     def _note_signals(self, record: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFracti
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const number = (n) => (n >= 100000 ? compact.format(n) : n < 10 && n % 1 ? n.toFixed(1) : whole.format(n));
 const percent = (share) => share.toLocaleString("en", PERCENT);
-const words = (name) => name.replace(/[_-]/g, " ");
+const words = (name) => name.slice(name.lastIndexOf(".") + 1).replace(/[_-]/g, " "); // a topic loses its prefix
 
 /** An element with text or children; never HTML from data. */
 function make(tag, className, ...content) {

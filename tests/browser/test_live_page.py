@@ -103,6 +103,7 @@ def prediction(dice: random.Random, user: str) -> OutputRecord:
             "sentiment": {"label": dice.choice(["positive", "neutral", "negative"])},
             "segment": {"id": 3, "label": dice.choice(["bargain hunters", "loyal", "window shoppers"])},
         },
+        "cold_start": False,
         "modalities": {name: share / sum(parts.values()) for name, share in parts.items()},
     }
     return OutputRecord("behavior.predictions", b"", orjson.dumps(body))

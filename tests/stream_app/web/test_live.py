@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def prediction(user: str = "shopper-1", **changes: Any) -> OutputRecord:
             "recommendations": [{"product_id": f"p{k}", "score": 0.5, "rank": k} for k in range(10)],
         },
         "modalities": {"behavior": 0.6, "text": 0.4},
+        "cold_start": False,
         "query": SECRET,
         "properties": {"review_body": SECRET},
     }
@@ -81,6 +83,23 @@ async def test_a_prediction_shows_scores_and_shares_but_no_text_and_no_user_id(l
     assert len(shown["user"]) == 6
     assert SECRET not in str(snapshot)
     assert "shopper-1" not in str(snapshot)
+
+
+async def test_a_head_that_says_nothing_is_not_shown(live: Live) -> None:
+    live.feed(
+        [prediction(outputs={"purchase": None, "churn": {"score": 0.1}}, modalities={"behavior": 1.0, "text": None})]
+    )
+    (shown,) = (await first(live))["predictions"]
+    assert shown["churn"] == 0.1
+    assert "purchase" not in shown
+    assert shown["modalities"] == {"behavior": 1.0}
+
+
+def test_every_field_shown_is_in_the_contract() -> None:
+    schema = orjson.loads(files("stream_app.schemas").joinpath("predictions.json").read_bytes())
+    assert {"user_id", "outputs", "modalities", "cold_start"} <= schema["properties"].keys()
+    heads = schema["$defs"]["Outputs"]["properties"].keys()
+    assert {"purchase", "churn", "anomaly", "next_action", "sentiment", "segment", "recommendations"} <= heads
 
 
 async def test_one_user_has_one_name_on_the_page_and_another_one_in_the_next_process(live: Live) -> None:
