@@ -60,10 +60,11 @@ class Steps(NamedTuple):
 class BehaviorEncoder(nn.Module):
     """Event tokens into a GRU with learned decay per channel; attention over the ring as the read-out.
 
-    `forward` gives (n, 192): the state after each event, then the read-out. Event k sees nothing after k.
+    `forward` gives (n, 256): the state after each event, the read-out, and the items looked at in item space.
+    Event k sees nothing after k.
     """
 
-    size = STATE + VECTOR
+    size = STATE + 2 * VECTOR
 
     def __init__(self, actions: int, numerics: int) -> None:
         super().__init__()
@@ -125,7 +126,7 @@ class BehaviorEncoder(nn.Module):
         )
 
     def forward(self, prepared: Steps) -> Encoded:
-        """(n, 192): state after the event (quantised as it is carried) and read-out."""
+        """(n, 256): state after the event (quantised as it is carried), read-out, attended items."""
         own = F.embedding_bag(prepared.item, self.items.weight, mode="sum", padding_idx=0)  # (n, 64)
         n = len(own)
         token = torch.cat(
@@ -134,7 +135,7 @@ class BehaviorEncoder(nn.Module):
         )
         token = F.relu(self.token(token))  # (n, 128)
         state = self.recur(token, prepared)  # (n, 128)
-        vector = torch.cat([state, self.look_back(torch.cat([state, token], -1), prepared)], -1)
+        vector = torch.cat([state, *self.look_back(torch.cat([state, token], -1), prepared)], -1)
         seen = (prepared.look_action > 0).sum(-1)
         return Encoded(vector, seen > 0, torch.log1p(seen.float()) / 3.5)
 
@@ -144,21 +145,18 @@ class BehaviorEncoder(nn.Module):
         kept = torch.exp(-F.softplus(self.decay) * torch.log1p(steps.gap_s / 60)[steps.order, None])
         state = steps.state[steps.users].float() / 127  # (u, 128)
         states: list[Tensor] = []
-        start = 0
-        for active in steps.active:
-            stop = start + active
-            before = state[:active] * kept[start:stop]
-            x, h = inward[start:stop], self.across(before)
+        for x, keep in zip(inward.split(steps.active), kept.split(steps.active), strict=True):
+            before = state[: len(x)] * keep
+            h = self.across(before)
             gates = torch.sigmoid(x[:, : 2 * STATE] + h[:, : 2 * STATE])
             reset, update = gates.chunk(2, -1)
             new = torch.tanh(x[:, 2 * STATE :] + reset * h[:, 2 * STATE :])
             state = stepped(torch.lerp(new, before, update))
             states.append(state)
-            start = stop
         return torch.cat(states)[steps.place] if states else token[:0]
 
-    def look_back(self, asked: Tensor, steps: Steps) -> Tensor:
-        """Attention over the last positions before and at each event: (n, 64)."""
+    def look_back(self, asked: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
+        """Attention over the last positions before and at each event: read-out and mean item, both (n, 64)."""
         n, width = steps.look_action.shape
         items = F.embedding_bag(steps.look_item.view(n * width, 2), self.items.weight, mode="sum", padding_idx=0)
         items = items.view(n, width, VECTOR)
@@ -177,7 +175,7 @@ class BehaviorEncoder(nn.Module):
         counts = torch.bmm(weights, acts)  # (n, 4, a)
         counts = torch.cat([counts[:, :1], torch.log1p(counts[:, 1:])], 1).flatten(1)
         found = torch.bmm(attention[:, None], items).squeeze(1)  # (n, 64)
-        return F.relu(self.tell(torch.cat([found, counts], -1)))
+        return F.relu(self.tell(torch.cat([found, counts], -1))), found
 
 
 def stepped(state: Tensor) -> Tensor:

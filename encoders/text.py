@@ -54,6 +54,7 @@ class TextEncoder(nn.Module):
         self.table = nn.Embedding(BUCKETS, VECTOR)
         nn.init.normal_(self.table.weight, std=0.1)
         self.out = nn.Linear(VECTOR, VECTOR)
+        self.sparse = False  # sparse gradients of the table, while training
         self._words: dict[str, Word] = {}
 
     def prepare(self, track: Sequence[str | None]) -> Bags:
@@ -83,6 +84,7 @@ class TextEncoder(nn.Module):
             self.table.weight,
             prepared.offsets,
             mode="sum",
+            sparse=self.sparse,
             per_sample_weights=prepared.trust.to(self.table.weight.dtype),
         )  # (n, 64)
         trusted = torch.zeros(len(prepared.offsets), device=summed.device)

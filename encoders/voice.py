@@ -20,7 +20,7 @@ class Utterances(NamedTuple):
 
     text: Sequence[str | None]
     confidence: NDArray[np.float32]  # (n,) NaN absent
-    word_confidence: Sequence[NDArray[np.float32] | None]  # one per space-separated word
+    word_confidence: Sequence[NDArray[np.float32] | None]  # one per word
 
 
 class Heard(NamedTuple):
@@ -76,10 +76,13 @@ def word_trust(
     """The confidence of each encoder word: (len(words),)."""
     if each is None or transcript is None or not len(each):
         return np.full(len(words), whole, np.float32)
+    each = np.nan_to_num(each, nan=whole).clip(0.02, 1).astype(np.float32)
+    if len(each) == len(words):  # also Chinese, where each character is a word
+        return each
     spoken = transcript.split()
     if len(spoken) != len(each):
-        return np.full(len(words), np.clip(np.nan_to_num(each, nan=whole).mean(), 0.02, 1), np.float32)
+        return np.full(len(words), each.mean(), np.float32)
     parts = [len(text.words(word)) for word in spoken]
     if sum(parts) != len(words):
         return np.full(len(words), whole, np.float32)
-    return np.repeat(np.nan_to_num(each, nan=whole).clip(0.02, 1), parts).astype(np.float32)
+    return np.repeat(each, parts)

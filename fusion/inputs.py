@@ -102,7 +102,7 @@ class Preparation:
         first = np.searchsorted(row, np.arange(users))
         last = np.searchsorted(row, np.arange(users), side="right") - 1
         last = np.where(last >= first, last, -1)
-        steps = self.behavior.prepare(self._acts(features))
+        steps = self.behavior.prepare(self.acts(features))
         written, spoken = features.track == TRACKS.index("text"), features.track == TRACKS.index("voice")
         bags = self.text.prepare([features.text[i] for i in np.flatnonzero(written)])
         heard = self.voice.prepare(
@@ -152,7 +152,8 @@ class Preparation:
         )
         return inputs, notes
 
-    def _acts(self, features: FeatureBatch) -> Acts:
+    def acts(self, features: FeatureBatch) -> Acts:
+        """The behaviour encoder's track."""
         return Acts(
             row=features.row,
             item=features.item,

@@ -87,7 +87,7 @@ class Fusion(nn.Module):
             ],
             -1,
         )
-        gates = logits.masked_fill(~slots.present, float("-inf")).softmax(-1).nan_to_num(0.0)  # (n, 5)
+        gates = logits.masked_fill(~slots.present, -1e9).softmax(-1) * slots.present  # (n, 5)
         views = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)  # (n, 5, 128)
         mixed = torch.bmm(gates[:, None] * len(SLOTS), views).squeeze(1)
         mixed = mixed + (~slots.present).float() @ self.absent
@@ -122,7 +122,8 @@ class FusedModel(nn.Module):
         slots = self.slots(inputs, behavior, held, drop)
         vector, gates = self.fusion(slots)
         opinion = held["opinion"]
-        fused = Fused(vector, opinion.vector, opinion.present)
+        items = behavior.vector[:, STATE + VECTOR :] * slots.present[:, :1]
+        fused = Fused(vector, opinion.vector, opinion.present, items)
         shares = torch.stack([gates[:, 0] + gates[:, 1], gates[:, 2], gates[:, 3], gates[:, 4]], -1)
         last = inputs.memories["text"].last.clamp(min=0)
         state = torch.round(behavior.vector.detach()[last, :STATE] * 127).to(torch.int8)
@@ -137,7 +138,7 @@ class FusedModel(nn.Module):
 
     def slots(self, inputs: Inputs, behavior: Encoded, held: Mapping[str, Encoded], drop: Tensor | None) -> Slots:
         """The five slots with what is known of each."""
-        state, readout = behavior.vector[:, :STATE], behavior.vector[:, STATE:]
+        state, readout = behavior.vector[:, :STATE], behavior.vector[:, STATE : STATE + VECTOR]
         acted = inputs.acts > 0
         words = [held[name] for name in ("text", "voice", "image")]
         present = torch.stack([acted, acted, *(w.present for w in words)], -1)  # (n, 5)

@@ -58,6 +58,7 @@ class Scorer:
         self.model = ModelName(model.config.name, model.config.version, digest)
         self.history = model.config.history
         self.heads: Mapping[str, Head] = {name: model.head(name) for name in model.heads}
+        self.segments = model.config.segments  # label of each segment id
         self.index = index or ItemIndex()
         self._retrieve = Retrieval(model.behavior.items, self.index)
         self._prepare = Preparation(

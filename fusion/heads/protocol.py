@@ -20,6 +20,7 @@ class Fused(NamedTuple):
     vector: Tensor  # (n, 128)
     opinion: Tensor  # (n, 64) what the user last said in a review or aloud; zeros where nothing
     has_opinion: Tensor  # (n,) bool
+    items: Tensor  # (n, 64) what behaviour attends to, in item space; zeros where it is absent
 
 
 class Labels(NamedTuple):

@@ -11,6 +11,10 @@ from encoders.protocol import VECTOR
 from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
 
 
+SAMPLED = 1024
+"""Positions of a batch that the loss looks at, and so one more than the negatives of each."""
+
+
 class Recommendation(msgspec.Struct, frozen=True, gc=False):
     """One product; rank 1 is the best."""
 
@@ -29,16 +33,21 @@ class Recommendations(nn.Module):
         super().__init__()
         self.items = [setup.items]  # shared with the behaviour encoder, so not a submodule of its own
         self.out = nn.Linear(FUSED, VECTOR)
+        nn.init.zeros_(self.out.bias)
+        with torch.no_grad():
+            self.out.weight.mul_(0.1)
+        self.same = nn.Parameter(torch.ones(()))
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, fused: Fused) -> Tensor:
         """(n, 64) of length 1."""
-        return F.normalize(self.out(fused.vector), dim=-1)
+        return F.normalize(self.out(fused.vector) + self.same * fused.items, dim=-1)
 
     def loss(self, raw: Tensor, labels: Labels) -> Tensor:
         """Sampled softmax: the next item against the other next items of the batch."""
-        known = labels.next_item[:, 0] > 0
-        if int(known.sum()) < 2:
+        known = torch.nonzero(labels.next_item[:, 0]).squeeze(-1)
+        known = known[torch.randperm(len(known), device=raw.device)[:SAMPLED]] if self.training else known[:SAMPLED]
+        if len(known) < 2:
             return raw.sum() * 0
         target = F.normalize(F.embedding_bag(labels.next_item[known], self.items[0].weight, mode="sum"), dim=-1)
         logits = raw[known] @ target.T * 16  # (m, m)
