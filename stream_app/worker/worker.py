@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from faust.types import TP
 
+from fusion.errors import CheckpointError
 from fusion.scorer import Scorer
-from stream_app.errors import StateError
+from stream_app.errors import DependencyError, StateError
 from stream_app.events import ACTIONS
 from stream_app.metrics import Metrics
 from stream_app.outputs.topics import TopicNames
@@ -135,7 +136,12 @@ class Worker:
     def _load_model(self) -> Scorer:
         model = self._settings.model
         torch.set_num_threads(model.threads)
-        scorer = Scorer.load(model.path, device=model.device, actions=ACTIONS, recommendations=model.recommendations)
+        try:
+            scorer = Scorer.load(
+                model.path, device=model.device, actions=ACTIONS, recommendations=model.recommendations
+            )
+        except CheckpointError as error:
+            raise DependencyError(f"model: {error}") from error
         info = scorer.model
         self._metrics.set_model(name=info.name, version=info.version, digest=info.digest)
         return scorer

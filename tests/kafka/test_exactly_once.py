@@ -55,7 +55,8 @@ async def survive(system: System, stream: list[Encoded]) -> None:
     breaking = asyncio.create_task(chaos())
     for piece in range(pieces):
         await system.send(stream[total * piece // pieces : total * (piece + 1) // pieces])
-        await until(lambda: breaking.done() or _done(system, int(total * (piece - 1) / pieces * 0.9)), deadline_s=120)
+        if not breaking.done():
+            await reached((piece - 1) / pieces * 0.9)
     await breaking
     end_ms = max(record.time_ms for record in stream)
     users = one_user_per_partition(system.settings.topics.partitions)

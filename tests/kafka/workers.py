@@ -17,7 +17,7 @@ import orjson
 from stream_app.cli.produce import send
 from stream_app.demo.stack import WorkerProcess, worker_environment
 from stream_app.outputs.topics import TopicNames
-from stream_app.producers.account import Account, account, accepted
+from stream_app.producers.account import Account, accepted, account
 from stream_app.producers.publish import Encoded, Speed, encode
 from stream_app.producers.recount import compare_windows, recount
 from stream_app.records import RecordLike
