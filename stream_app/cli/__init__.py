@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -39,9 +40,14 @@ def main() -> None:
     try:
         app()
     except StreamAppError as error:
-        print(f"stream-app: {error}", file=sys.stderr)  # noqa: T201
-        if isinstance(error, SettingsError):
-            sys.exit(EXIT_SETTINGS)
-        sys.exit(EXIT_DEPENDENCY if isinstance(error, DependencyError) else EXIT_FAILURE)
+        print(f"stream-app: {error}", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(exit_code(error))  # a worker's threads would keep the process
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def exit_code(error: StreamAppError) -> int:
+    """2: mend the settings; 75: try again later; 1: anything else."""
+    if isinstance(error, SettingsError):
+        return EXIT_SETTINGS
+    return EXIT_DEPENDENCY if isinstance(error, DependencyError) else EXIT_FAILURE
