@@ -1,0 +1,63 @@
+"""`python -m tests.benchmarks WORK`: figures of this system, and of others on the same work. CPU is user + system time
+of the whole process tree, so that a busy machine changes little."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def run_full(options: argparse.Namespace) -> dict[str, Any]:
+    """One worker drains a backlog."""
+    from tests.benchmarks.full import full
+
+    ours = full(
+        events=options.events or 60_000,
+        source=options.source,
+        data=options.data,
+        partitions=options.partitions,
+    )
+    return {"work": "full", "source": options.source, "ours": ours, "peers": {}}
+
+
+WORKS = {"full": run_full}
+
+
+def show(result: dict[str, Any]) -> Table:
+    """A table for people: one column per system."""
+    systems = {"ours": result["ours"], **result["peers"]}
+    table = Table(result["work"], *systems)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, figures in systems.items():
+        for key, value in figures.items():
+            parts = value.items() if isinstance(value, dict) else [("", value)]
+            for part, number in parts:
+                rows.setdefault(f"{key} {part}".strip(), {})[name] = number
+    for label, values in rows.items():
+        table.add_row(label, *(f"{values[name]:,}" if name in values else "–" for name in systems))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--events", type=int, help="how many events")
+    parser.add_argument("--source", default="simulator", help="simulator, or a recorded source such as composite")
+    parser.add_argument("--data", type=Path, help="folder of the recorded data sets (else STREAM_APP_TEST_DATA)")
+    parser.add_argument("--partitions", type=int, default=4)
+    options = parser.parse_args()
+    result = WORKS[options.work](options)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        Console().print(show(result))
+
+
+if __name__ == "__main__":
+    main()
