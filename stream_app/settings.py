@@ -49,7 +49,8 @@ class Topics(Section):
     """Names and shapes of the topics."""
 
     prefix: str = Field("behavior.", pattern=r"^[A-Za-z0-9._-]*$")
-    partitions: int = Field(4, ge=1, le=10_000)
+    partitions: int = Field(0, ge=0, le=10_000)
+    """Of every input alike; 0: as many as the inputs that exist have, 4 where there are none."""
     replication: int = Field(1, ge=1)
     create: bool = True
     """Create missing topics at start; otherwise a missing topic stops the worker, named."""

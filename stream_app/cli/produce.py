@@ -42,7 +42,8 @@ def send_with_progress(settings: Settings, stream: Iterator[Encoded], speed: Spe
 
         async def run() -> int:
             if settings.topics.create:
-                await admin.create(settings.broker, admin.plans(settings.topics))
+                whole = await admin.settled(settings)
+                await admin.create(whole.broker, admin.plans(whole.topics))
             return await send(settings, islice(stream, limit), speed, sent=lambda n: progress.advance(bar, n))
 
         return asyncio.run(run())

@@ -19,8 +19,11 @@ def create(config: Config = None, broker: Broker = None, json: Json = False) -> 
     from stream_app.settings import load
     from stream_app.transport import admin
 
-    settings = load(config, broker__url=broker)
-    created = asyncio.run(admin.create(settings.broker, admin.plans(settings.topics)))
+    async def run() -> list[str]:
+        settings = await admin.settled(load(config, broker__url=broker))
+        return await admin.create(settings.broker, admin.plans(settings.topics))
+
+    created = asyncio.run(run())
     if json:
         _print_json({"created": created})
     else:
@@ -33,8 +36,11 @@ def verify(config: Config = None, broker: Broker = None, json: Json = False) -> 
     from stream_app.settings import load
     from stream_app.transport import admin
 
-    settings = load(config, broker__url=broker)
-    problems = asyncio.run(admin.verify(settings.broker, admin.plans(settings.topics)))
+    async def run() -> list[str]:
+        settings = await admin.settled(load(config, broker__url=broker))
+        return await admin.verify(settings.broker, admin.plans(settings.topics))
+
+    problems = asyncio.run(run())
     if json:
         _print_json({"problems": problems})
     else:

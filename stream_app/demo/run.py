@@ -28,6 +28,7 @@ USERS = 500
 EVENT_EVERY_MS = 9_000
 """More than the simulator's mean gap for USERS, so that a run of n events ends before now."""
 DAY_MS = 86_400_000
+PARTITIONS = 4
 SHOWN = 6
 
 
@@ -44,7 +45,7 @@ async def run(
     """The demo; True when the account balances (always for an endless one that was stopped)."""
     started_s = time.monotonic()
     console = Console(stderr=as_json, quiet=as_json)
-    settings = load(web__port=port, log__format="json", pipeline__name="stream-app-demo")
+    settings = load(web__port=port, log__format="json", pipeline__name="stream-app-demo", topics__partitions=PARTITIONS)
     pace = Speed.parse(speed or ("200/s" if events is None else "max"))
     stream = _stream(settings, source, data, seed=seed, events=events)
     console.print("starting Apache Kafka and a worker on this machine …")

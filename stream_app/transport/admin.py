@@ -11,9 +11,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_app.errors import DependencyError, SettingsError
-from stream_app.outputs.topics import TOPICS
-from stream_app.settings import Broker, Topics
+from stream_app.outputs.topics import TOPICS, TopicNames
+from stream_app.settings import Broker, Settings, Topics
 from stream_app.transport.connection import client_options
+
+DEFAULT_PARTITIONS = 4
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,19 @@ async def partition_counts(broker: Broker, names: Sequence[str]) -> dict[str, in
     async with admin_client(broker) as client:
         found = await client.describe_topics(list(names))
     return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
+
+
+async def settled(settings: Settings) -> Settings:
+    """The settings with `topics.partitions` filled in from the inputs that exist; SettingsError when they differ."""
+    topics = settings.topics
+    if topics.partitions:
+        return settings
+    counts = await partition_counts(settings.broker, TopicNames(topics.prefix).inputs)
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        raise SettingsError(f"the input topics must have the same number of partitions: {listed}")
+    partitions = next(iter(counts.values()), DEFAULT_PARTITIONS)
+    return settings.model_copy(update={"topics": topics.model_copy(update={"partitions": partitions})})
 
 
 async def create(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:

@@ -65,7 +65,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; what was taken is committed before it returns."""
-        settings = self._settings
+        settings = self._settings = await admin.settled(self._settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)

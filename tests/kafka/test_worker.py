@@ -255,3 +255,15 @@ async def test_inputs_that_are_not_co_partitioned_stop_the_start_up(broker: Embe
     assert worker.process is not None
     assert worker.process.returncode == 2
     assert "has 2 partitions, not 4" in worker.log_file.read_text()
+
+
+async def test_the_worker_takes_as_many_partitions_as_the_inputs_have(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    settings = settings_for(broker.url, "adopted-test.", tmp_path, partitions=3)
+    await System(settings, tmp_path).create_topics()
+    unsaid = settings.model_copy(update={"topics": settings.topics.model_copy(update={"partitions": 0})})
+    system = System(unsaid, tmp_path)
+    worker = system.start_worker()
+
+    await until(lambda: '"partitions":[0,1,2]' in worker.log_file.read_text())
+
+    await asyncio.to_thread(worker.stop)
