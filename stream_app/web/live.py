@@ -39,7 +39,7 @@ class Live:
         self._key = secrets.token_bytes(16)
         self._fresh: deque[bytes] = deque(maxlen=NEW_PREDICTIONS)
         self._signalled: deque[bytes] = deque(maxlen=1024)
-        self._seen: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str, str | int], None] = OrderedDict()
         self._samples: deque[dict[str, Any]] = deque()
         self._predictions: deque[dict[str, Any]] = deque(maxlen=SHOWN_PREDICTIONS)
         self._signals: deque[dict[str, Any]] = deque(maxlen=SHOWN_SIGNALS)
@@ -171,10 +171,12 @@ class Live:
         }
 
     def _note_signals(self, record: dict[str, Any]) -> None:
-        """A signal is news once per user and window, however often the window is updated."""
-        user, window = str(record.get("user_id")), record.get("window", {})
+        """A signal is news once per session, however often it is updated; tumbling windows only repeat it."""
+        window = record["window"]
+        if window["type"] != "session":
+            return
         for name in record["signals"]:
-            key = (user, name, f"{window.get('type')} {window.get('start')}")
+            key = (record["user_id"], name, window["start"])
             if key in self._seen:
                 self._seen.move_to_end(key)
                 continue
@@ -185,7 +187,7 @@ class Live:
 
     def _entry(self, record: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
-        user = blake2b(str(record.get("user_id")).encode(), key=self._key, digest_size=3).hexdigest()
+        user = blake2b(record["user_id"].encode(), key=self._key, digest_size=3).hexdigest()
         return {"id": self._number, "at_ms": int(time.time() * 1000), "user": user}
 
 

@@ -34,8 +34,8 @@ def prediction(user: str = "shopper-1", **changes: Any) -> OutputRecord:
     return OutputRecord("behavior.predictions", user.encode(), orjson.dumps(body | changes))
 
 
-def engagement(user: str, *signals: str, start: int = 0) -> OutputRecord:
-    body = {"user_id": user, "window": {"type": "session", "start": start}, "signals": signals}
+def engagement(user: str, *signals: str, start: int = 0, kind: str = "session") -> OutputRecord:
+    body = {"user_id": user, "window": {"type": kind, "start": start}, "signals": signals}
     return OutputRecord("behavior.engagement", user.encode(), orjson.dumps(body))
 
 
@@ -112,9 +112,10 @@ async def test_one_user_has_one_name_on_the_page_and_another_one_in_the_next_pro
     assert (await first(other))["signals"][0]["user"] != ann
 
 
-async def test_a_signal_is_news_once_per_user_and_window(live: Live) -> None:
+async def test_a_signal_is_news_once_per_session(live: Live) -> None:
     live.feed([engagement("ann", "hot_lead"), engagement("ann", "hot_lead"), engagement("ann")])
     live.feed([engagement("ann", "hot_lead", start=900), engagement("bob", "hot_lead")])
+    live.feed([engagement("ann", "hot_lead", start=300, kind="tumbling")])
     assert len((await first(live))["signals"]) == 3
 
 
