@@ -5,6 +5,7 @@ Conductor, Stream and Agent stay stock. Offsets are committed by the task's tran
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
@@ -95,6 +96,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._in_flight: defaultdict[TP, deque[tuple[int, int]]] = defaultdict(deque)  # (first, last) offsets
         self.handed: defaultdict[TP, int] = defaultdict(int)  # batches handed on since the last seek
+        self._positions = asyncio.Lock()  # of a fetch, which moves them, or of a seek
         super().__init__(*args, **kwargs)
         self.in_transaction = True  # read_committed high watermarks
 
@@ -118,13 +120,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if self.app.rebalancing or not wanted:  # an empty set would mean all
             await self.sleep(0.005)
             return
-        generation = self.app.consumer_generation_id
-        fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
+        async with self._positions:
+            if not self.flow_active or self.app.rebalancing:
+                return
+            generation = self.app.consumer_generation_id
+            fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
         if not fetched or self.should_stop:
             return
         for tp, records in fetched.items():
             for start in range(0, len(records), MAX_BATCH_RECORDS):
-                # what is dropped here is fetched again: perform_seek follows every rebalance
+                # what is dropped here is fetched again: perform_seek follows every rebalance, and this fetch
                 if not self.flow_active or generation != self.app.consumer_generation_id:
                     return
                 part = records[start : start + MAX_BATCH_RECORDS]
@@ -168,10 +173,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except Exception as error:
             self.owner.crash(error)
             raise
-        await super().perform_seek()
-        fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
-        if fresh:  # stock Faust leaves the position where the fetcher is
-            await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])
+        async with self._positions:  # a fetch that began before must not move what is sought here
+            await super().perform_seek()
+            fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
+            if fresh:  # stock Faust leaves the position where the fetcher is
+                await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])
         for tp in fresh:
             self._read_offset[tp] = None
 
