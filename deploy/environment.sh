@@ -30,7 +30,7 @@ fi
 
 current=$( (echo "$repository $*" && cat "$repository/pyproject.toml" "$repository/deploy/requirements-test.txt") | cksum)
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$current" ]; then
-    echo "installing into $venv (the first time takes some minutes)" >&2
+    echo "bringing $venv up to date (some minutes the first time)" >&2
     "$python" -c 'import pip, sys; sys.exit(tuple(map(int, pip.__version__.split(".")[:2])) < (25, 1))' ||
         pip install --quiet --upgrade 'pip>=25.1' # the first that knows --group
     # the locked versions without their hashes: pip cannot hash an editable install
