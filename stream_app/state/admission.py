@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from stream_app.events import EventBatch
 from stream_app.state.clock import Clock
 from stream_app.state.identities import Identities
+from stream_app.state.runs import Ints
 from stream_app.state.settings import StateSettings
 
+Published = Callable[[list[bytes], Ints, Ints], NDArray[np.bool_]]
+"""Which events (user, time) lie in a session of the state that ended by the watermark before them."""
 ACCEPTED, DUPLICATE, LATE, FUTURE, PARTIAL = range(5)
 VERDICTS = ("accepted", "duplicate", "late", "future", "partial")
 """Names of the codes in `Admission.verdict`."""
@@ -37,7 +41,14 @@ class Admission:
 
 
 def admit(
-    events: EventBatch, now_ms: int, *, clock: Clock, identities: Identities, settings: StateSettings, sweep_ms: int
+    events: EventBatch,
+    now_ms: int,
+    *,
+    clock: Clock,
+    identities: Identities,
+    settings: StateSettings,
+    sweep_ms: int,
+    published: Published,
 ) -> Admission:
     """Judge the events in their order; the clock moves on and the accepted are remembered."""
     times = events.event_time_ms
@@ -60,7 +71,13 @@ def admit(
     identities.add(events.identity[accepted], forget_ms[accepted])
     marks = before[accepted]
     days = np.concatenate(([swept_ms], marks)) // sweep_ms  # users past their time are freed at day boundaries
-    cuts = np.flatnonzero((times[accepted] < marks) | (days[1:] > days[:-1]))
+    cut = (due_ms[accepted] <= marks) | (days[1:] > days[:-1])
+    behind = np.flatnonzero(~cut & (times[accepted] < marks))  # its tumbling window is open; is its session?
+    if len(behind):
+        at, mark = accepted[behind], marks[behind]
+        begun_here = mark - settings.session_gap_ms >= times[accepted].min()
+        cut[behind] = begun_here | published(events.user[at].tolist(), times[at], mark)
+    cuts = np.flatnonzero(cut)
     return Admission(verdict, before, int(line[-1]), accepted[cuts].tolist(), _segments(accepted, marks, cuts))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from xxhash import xxh32_intdigest
 
 from stream_app.errors import StateError
 from stream_app.events import ACTIONS, PLATFORMS
+from stream_app.state.records import gathered
 from stream_app.state.runs import Ints
 from stream_app.state.users import BASE, UserTable
 from stream_app.state.window_table import WindowTable
@@ -18,8 +21,6 @@ from stream_app.state.windows import SKETCH, WINDOW, Final
 
 HEAD = np.dtype([("base", "u4"), ("carried", "u4"), ("row_bytes", "u4"), ("windows", "u2"), ("finals", "u2")])
 """Layout versions of both parts, then the counts of what follows the row."""
-CORE = int(WINDOW.fields["products"][1])  # type: ignore[index]
-"""Bytes of a window without its products, which follow packed."""
 FORMER = np.dtype([("window", "i8"), ("start_ms", "i8"), ("end_ms", "i8"), ("revision", "i8")])
 """A published final of a window that was merged; `window` counts the user's windows."""
 CHUNK = 16_384
@@ -32,29 +33,33 @@ def pack(users: UserTable, windows: WindowTable, rows: Ints) -> list[bytes]:
     at, held = windows.walk(rows)
     bounds = np.searchsorted(at, np.arange(len(rows) + 1))
     counts = np.minimum(windows.rows["product_count"][held], SKETCH)
-    products = windows.rows["products"][held][np.arange(SKETCH) < counts[:, None]].tobytes()
-    product_bounds = (np.concatenate(([0], np.cumsum(counts))) * 8)[bounds].tolist()
-    core = windows.rows.view(np.uint8).reshape(-1, WINDOW.itemsize)[held, :CORE].tobytes()
-    core_bounds = (bounds * CORE).tolist()
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    products = windows.products.ravel().take(np.arange(offsets[-1]) + np.repeat(held * SKETCH - offsets[:-1], counts))
     finals = _former(windows, at, held, bounds)
-    head = np.zeros(len(rows), HEAD)
+    head = np.empty(len(rows), HEAD)
     head["base"], head["carried"] = versions(users.rows.dtype)
     head["row_bytes"] = users.rows.dtype.itemsize
     head["windows"] = np.diff(bounds)
+    head["finals"] = 0
     for row, packed in finals.items():
         head["finals"][row] = len(packed) // FORMER.itemsize
-    whole = np.empty(len(rows), np.dtype([("head", HEAD), ("row", users.rows.dtype)]))
-    whole["head"], whole["row"] = head, users.rows[rows]
-    packed, size = whole.tobytes(), whole.dtype.itemsize
-    values = [
-        packed[one * size : (one + 1) * size]
-        + core[core_bounds[one] : core_bounds[one + 1]]
-        + products[product_bounds[one] : product_bounds[one + 1]]
-        for one in range(len(rows))
-    ]
+    columns = (
+        _cut(head, np.arange(len(rows) + 1)),
+        _cut(gathered(users.rows, rows), np.arange(len(rows) + 1)),
+        _cut(gathered(windows.rows, held), bounds),
+        _cut(products, offsets[bounds]),
+    )
+    values = list(map(b"".join, zip(*columns, strict=True)))
     for row, tail in finals.items():
         values[row] += tail
     return values
+
+
+def _cut(column: NDArray[Any], bounds: Ints) -> list[memoryview]:
+    """The bytes of `column` between consecutive bounds."""
+    whole = memoryview(column.view(np.uint8))  # type: ignore[arg-type]
+    edges = (bounds * column.itemsize).tolist()
+    return [whole[first:end] for first, end in pairwise(edges)]
 
 
 def unpack(users: UserTable, windows: WindowTable, ids: Sequence[bytes], values: Sequence[bytes]) -> None:
@@ -63,6 +68,7 @@ def unpack(users: UserTable, windows: WindowTable, ids: Sequence[bytes], values:
         _unpack(users, windows, ids[first : first + CHUNK], values[first : first + CHUNK])
 
 
+@cache
 def versions(row: np.dtype[Any]) -> tuple[int, int]:
     """Layout versions: of our part of a user's value, and of the scorer's."""
     history = row["history"].shape
@@ -106,22 +112,17 @@ def _unpack_windows(windows: WindowTable, owners: Ints, head: NDArray[np.void], 
     if not tails:
         return
     counts = head["windows"].astype(np.int64)
-    core_bytes = (counts * CORE).tolist()
-    joined = np.frombuffer(b"".join([tail[:size] for tail, size in zip(tails, core_bytes, strict=True)]), np.uint8)
-    rows = np.zeros(int(counts.sum()), WINDOW)
-    rows.view(np.uint8).reshape(-1, WINDOW.itemsize)[:, :CORE] = joined.reshape(-1, CORE)
+    row_bytes = (counts * WINDOW.itemsize).tolist()
+    rows = np.frombuffer(b"".join([tail[:size] for tail, size in zip(tails, row_bytes, strict=True)]), WINDOW)
     kept = np.minimum(rows["product_count"], SKETCH)
-    firsts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    ends = [
-        size + 8 * products for size, products in zip(core_bytes, np.add.reduceat(kept, firsts).tolist(), strict=True)
-    ]
-    spans = zip(tails, core_bytes, ends, strict=True)
-    products = np.frombuffer(b"".join([tail[size:end] for tail, size, end in spans]), np.uint64)
-    mask = np.arange(SKETCH) < kept[:, None]
-    padded = np.zeros(mask.shape, np.uint64)
-    padded[mask] = products
-    rows["products"] = padded
-    found = windows.load(owners, np.repeat(np.arange(len(owners)), counts), rows)
+    firsts = np.cumsum(counts) - counts
+    ends = (counts * WINDOW.itemsize + 8 * np.add.reduceat(kept, firsts)).tolist()
+    spans = zip(tails, row_bytes, ends, strict=True)
+    products = np.zeros((len(rows), SKETCH), np.uint64)
+    products[np.arange(SKETCH) < kept[:, None]] = np.frombuffer(
+        b"".join([tail[size:end] for tail, size, end in spans]), np.uint64
+    )
+    found = windows.load(owners, np.repeat(np.arange(len(owners)), counts), rows, products)
     for one in np.flatnonzero(head["finals"]).tolist():
         for at, *final in np.frombuffer(tails[one][ends[one] :], FORMER).tolist():
             windows.former.setdefault(int(found[firsts[one] + at]), []).append(Final(*final))

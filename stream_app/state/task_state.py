@@ -17,6 +17,7 @@ from stream_app.state.admission import Admission
 from stream_app.state.clock import Clock
 from stream_app.state.features import digests, features
 from stream_app.state.identities import Identities
+from stream_app.state.records import gathered, scatter
 from stream_app.state.runs import Ints, ends, running_maximum, starts
 from stream_app.state.sequences import raging, reformulated
 from stream_app.state.settings import StateSettings
@@ -76,6 +77,7 @@ class TaskState:
             identities=self._identities,
             settings=self._settings,
             sweep_ms=self._sweep_ms,
+            published=self._published,
         )
 
     def update(self, events: EventBatch) -> UserRows:
@@ -85,7 +87,7 @@ class TaskState:
         order = np.argsort(local.astype(np.uint16 if len(row_of_user) < 1 << 16 else np.int64), kind="stable")
         row = local[order]
         table = self._users.rows
-        base, history = table["base"][row_of_user], table["history"][row_of_user]
+        base, history = gathered(table["base"], row_of_user), table["history"][row_of_user]
         time, action, item = events.event_time_ms[order], events.action[order], events.item[order]
         first = starts(row) if len(row) else row
         rows = UserRows(
@@ -122,7 +124,7 @@ class TaskState:
             ),
             self._settings,
         )
-        table["base"][row_of_user] = base
+        scatter(table["base"], row_of_user, base)
         table["history"][row_of_user] = _appended(history, first, time, action, item)
         self._touched.append(rows.windows.ravel())
         self._changed.append(row_of_user)
@@ -135,7 +137,7 @@ class TaskState:
             last = ends(starts(rows.row), len(rows)) - 1
             joined = np.frombuffer(b"".join([chain[one] for one in last.tolist()]), np.uint8)
             self._users.rows["base"]["digest"][rows.row_of_user] = joined.reshape(len(last), -1)
-        return features(events, rows, self._users.rows["carried"][rows.row_of_user]), chain
+        return features(events, rows, gathered(self._users.rows["carried"], rows.row_of_user)), chain
 
     def carry(
         self,
@@ -155,10 +157,10 @@ class TaskState:
         scores["purchase"], scores["churn"], scores["anomaly"], scores["segment"] = purchase, churn, anomaly, segment
         users, windows = self._users.rows, self._windows
         last = ends(starts(rows.row), len(rows)) - 1
-        users["carried"][rows.row_of_user] = carried
-        users["base"]["scores"][rows.row_of_user] = scores[last]
+        scatter(users["carried"], rows.row_of_user, carried)
+        scatter(users["base"]["scores"], rows.row_of_user, scores[last])
         for kind in range(len(KINDS)):
-            windows.rows["scores"][rows.windows[:, kind]] = scores  # of several, the last one stays
+            scatter(windows.rows["scores"], rows.windows[:, kind], scores)
         at = np.flatnonzero(~np.isnan(sentiment))
         if len(at):
             users["base"]["sentiment"][rows.row_of_user[rows.row[at]]] = sentiment[at]
@@ -213,7 +215,8 @@ class TaskState:
             rows = np.unique(np.concatenate(self._changed))
             rows = rows[self._users.rows["base"]["events"][rows] > 0]
             self._changed.clear()
-            keys = [_key(self._users.ids[row]) for row in rows.tolist()]
+            ids = self._users.ids
+            keys = [_key(ids[row]) for row in rows.tolist()]
             changes += zip(keys, layout.pack(self._users, self._windows, rows), strict=True)
         record = orjson.dumps({"settings": self._fixed(), "swept_ms": self._swept_ms, "clock": self._clock.record()})
         if record != self._recorded:
@@ -304,10 +307,20 @@ class TaskState:
         return self._batch(due, is_final=True, supersedes=supersedes)
 
     def _batch(self, windows: Ints, *, is_final: bool, supersedes: dict[int, Any] | None = None) -> WindowBatch:
-        rows = self._windows.rows[windows]
+        rows = gathered(self._windows.rows, windows)
         revision = rows["revision"].astype(np.int64) if is_final else np.zeros(len(rows), np.int64)
         users = [self._users.ids[owner] for owner in rows["owner"].tolist()]
         return WindowBatch(rows, users, is_final, revision, supersedes or {})
+
+    def _published(self, users: list[bytes], times: Ints, watermark_ms: Ints) -> NDArray[np.bool_]:
+        """Which events (user, time) lie in a session whose end the watermark before them has passed."""
+        rows = np.array([-1 if (row := self._users.find(user)) is None else row for user in users], np.int64)
+        known = np.flatnonzero(rows >= 0)
+        at, windows = self._windows.walk(rows[known])
+        event, end_ms = known[at], self._windows.rows["end_ms"][windows]
+        found = np.zeros(len(rows), np.bool_)
+        found[event[(times[event] < end_ms) & (end_ms <= watermark_ms[event])]] = True
+        return found
 
     def _sweep(self, time_ms: int) -> None:
         gone = self._users.unseen_since(time_ms)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.features import NO_ACTION
+from stream_app.state.records import scatter
 from stream_app.state.windows import SCORES, blank_scores
 
 DIGEST_BYTES = 16
@@ -77,7 +78,7 @@ class UserTable:
         gone = [self.ids[row] for row in rows.tolist()]
         for user in gone:
             del self._index[user]
-        self.rows[rows] = self.blank
+        scatter(self.rows, rows, self.blank)
         self._free.extend(rows.tolist())
         return gone
 
@@ -90,7 +91,7 @@ class UserTable:
         """Append restored users; returns their rows."""
         first = len(self.ids)
         self._reserve(first + len(users))
-        self.rows[first : first + len(users)] = rows
+        scatter(self.rows, slice(first, first + len(users)), rows)
         self.ids.extend(users)
         self._index.update(zip(users, range(first, first + len(users)), strict=True))
         return np.arange(first, first + len(users))
@@ -108,11 +109,11 @@ class UserTable:
             self.ids[row] = user
         self.ids.extend(users[len(again) :])
         rows = [*again, *fresh]
-        self.rows[rows] = self.blank
+        scatter(self.rows, rows, self.blank)
         self._index.update(zip(users, rows, strict=True))
 
     def _reserve(self, count: int) -> None:
         if count > len(self.rows):
-            grown = np.zeros(max(count, 2 * len(self.rows)), self.rows.dtype)
-            grown[: len(self.ids)] = self.rows[: len(self.ids)]
+            grown = np.full(max(count, 2 * len(self.rows)), self.blank)
+            scatter(grown, slice(len(self.rows)), self.rows)
             self.rows = grown

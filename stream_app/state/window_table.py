@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.state.records import scatter
 from stream_app.state.runs import Ints, starts
 from stream_app.state.settings import StateSettings
 from stream_app.state.windows import (
@@ -30,7 +31,10 @@ SUM_WORDS = slice(word("counts"), word("platforms"))
 
 
 class WindowTable:
-    """`rows` is (capacity,) WINDOW, `words` the same memory as (capacity, WORDS) int64; a free row's owner is -1."""
+    """`rows` is (capacity,) WINDOW, `words` the same memory as (capacity, WORDS) int64; a free row's owner is -1.
+
+    `products` (capacity, SKETCH) are the hashes of a window's items; the smallest, in order, once there are more.
+    """
 
     def __init__(self, settings: StateSettings, capacity: int = 1024) -> None:
         self._settings = settings
@@ -40,6 +44,7 @@ class WindowTable:
         self._next_due = self._next_free = EVER
         self.former: dict[int, list[Final]] = {}  # finals of merged windows, until superseded
         self._hold(np.zeros(capacity, WINDOW))
+        self.products = np.zeros((capacity, SKETCH), np.uint64)
         self._due = np.full(capacity, EVER, np.int64)  # end while a final record is owed
         self._free_at = np.full(capacity, EVER, np.int64)  # from then on no accepted event can reach it
         self._head = np.full(capacity, -1, np.int32)  # by user row
@@ -88,9 +93,13 @@ class WindowTable:
         if self._top > len(self.rows):
             capacity = max(self._top, 2 * len(self.rows))
             self._hold(np.concatenate([self.rows, np.zeros(capacity - len(self.rows), WINDOW)]))
+            self.products = np.concatenate(
+                [self.products, np.zeros((capacity - len(self.products), SKETCH), np.uint64)]
+            )
             self._due = _grown(self._due, capacity, EVER)
             self._free_at = _grown(self._free_at, capacity, EVER)
-        self.rows[windows] = self._blank
+        scatter(self.rows, windows, self._blank)
+        self.products[again] = 0
         return windows
 
     def release(self, windows: Ints) -> None:
@@ -157,9 +166,8 @@ class WindowTable:
         into["last_ms"] = max(into["last_ms"], from_["last_ms"])
         into["platforms"] |= from_["platforms"]
         self.add_revenue(np.full(CURRENCIES, window), from_["currency"], from_["revenue"])
-        self.add_product(window, from_["products"][: min(int(from_["product_count"]), SKETCH)])
-        if from_["product_count"] > SKETCH:
-            into["product_count"] = SKETCH + 1
+        items = self.products[other, : min(int(from_["product_count"]), SKETCH)]
+        self.add_product(window, items, more=bool(from_["product_count"] > SKETCH))
         former = [final for one in (window, other) for final in (*self.former.pop(one, ()), *self._emitted(one))]
         if former:
             self.former[window] = former
@@ -194,9 +202,9 @@ class WindowTable:
         """Note items (hashes, not 0) seen in windows; most are there already."""
         count = self.rows["product_count"][windows]
         width = min(int(count.max(initial=0)), SKETCH)
-        fresh = ~(self.rows["products"][:, :width][windows] == items[:, None]).any(axis=1)
-        full = count > SKETCH
-        fresh &= ~full | (items < self.rows["products"][windows, SKETCH - 1])  # kept in order once there are more
+        fresh = ~(self.products[:, :width][windows] == items[:, None]).any(axis=1)
+        if width == SKETCH:
+            fresh &= (count <= SKETCH) | (items < self.rows["kth_product"][windows])
         windows, items = windows[fresh], items[fresh]
         if not len(windows):
             return
@@ -208,30 +216,35 @@ class WindowTable:
         new = np.diff(np.append(opening, len(windows)))
         slot = np.arange(len(windows)) - np.repeat(opening, new) + self.rows["product_count"][windows]
         fits = np.repeat(slot[opening] + new <= SKETCH, new)
-        self.rows["products"][windows[fits], slot[fits]] = items[fits]
+        self.products[windows[fits], slot[fits]] = items[fits]
         self.rows["product_count"][windows[opening]] += np.where(fits[opening], new, 0).astype(np.int32)
         for at in np.flatnonzero(~fits[opening]).tolist():
             self.add_product(int(windows[opening[at]]), items[opening[at] : opening[at] + new[at]])
 
-    def add_product(self, window: int, items: NDArray[np.uint64]) -> None:
-        """The same for one window whose sketch may overflow: it keeps the smallest hashes, in order."""
+    def add_product(self, window: int, items: NDArray[np.uint64], *, more: bool = False) -> None:
+        """The same for one window whose sketch may overflow, or, with `more`, has lost hashes larger than these."""
         row = self.rows[window]
         count = int(row["product_count"])
-        merged = np.union1d(row["products"][: min(count, SKETCH)], items)
-        row["products"][: min(len(merged), SKETCH)] = merged[:SKETCH]
-        row["product_count"] = SKETCH + 1 if count > SKETCH else min(len(merged), SKETCH + 1)
+        merged = np.union1d(self.products[window, : min(count, SKETCH)], items)
+        kept = merged[:SKETCH]
+        self.products[window, : len(kept)] = kept
+        if more or max(count, len(merged)) > SKETCH:
+            row["product_count"], row["kth_product"] = SKETCH + 1, kept[-1]
+        else:
+            row["product_count"] = len(merged)
 
-    def load(self, owners: Ints, positions: Ints, rows: NDArray[np.void]) -> Ints:
+    def load(self, owners: Ints, positions: Ints, rows: NDArray[np.void], products: NDArray[np.uint64]) -> Ints:
         """Append restored windows of these users; `positions` in `owners` is non-decreasing."""
         windows = self.allocate(len(rows))
-        self.rows[windows] = rows
+        scatter(self.rows, windows, rows)
+        self.products[windows] = products
         self.chain(owners, positions, windows)
         self.schedule(windows)
         return windows
 
     def memory_bytes(self) -> int:
         """The arrays."""
-        return self.rows.nbytes + self._due.nbytes + self._free_at.nbytes + self._head.nbytes
+        return self.rows.nbytes + self.products.nbytes + self._due.nbytes + self._free_at.nbytes + self._head.nbytes
 
     def _emitted(self, window: int) -> list[Final]:
         row = self.rows[window]

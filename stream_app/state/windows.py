@@ -62,7 +62,7 @@ WINDOW = np.dtype(
         ("", "u1", (6,)),
         ("owner", "i4"),  # row in the user table
         ("next", "i4"),  # the owner's next window, -1 at the end
-        ("products", "u8", (SKETCH,)),  # their hashes, the smallest once there are more
+        ("kth_product", "u8"),  # the SKETCHth smallest hash of a product, once there are more
     ]
 )
 
@@ -103,7 +103,7 @@ class WindowBatch:
         """(w,) distinct products: exact up to SKETCH, then (k-1)/kth minimum (Bar-Yossef et al. 2002)."""
         count = self.rows["product_count"].astype(np.int64)
         many = np.flatnonzero(count > SKETCH)
-        kth = self.rows["products"][many].max(axis=1, initial=1).astype(np.float64) / 2.0**64
+        kth = self.rows["kth_product"][many].astype(np.float64) / 2.0**64
         count[many] = np.rint((SKETCH - 1) / kth)
         return count
 
