@@ -23,7 +23,7 @@ from prometheus_client.exposition import generate_latest
 
 TOPICS = ("clicks", "searches", "reviews", "voice-transcripts")
 VERDICTS = ("predicted", "duplicate", "late", "partial", "suppressed", "dead_lettered", "routed")
-STAGES = ("fetch", "decode", "admit", "update", "score", "derive", "publish")
+STAGES = ("decode", "admit", "update", "score", "derive", "publish", "commit")
 DEAD_LETTER_STAGES = ("decode", "envelope", "schema", "time", "identity", "features", "inference")
 DEAD_LETTER_CODES = (
     "malformed_json",

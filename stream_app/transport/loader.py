@@ -14,6 +14,7 @@ from stream_app.errors import DependencyError
 from stream_app.records import OutputRecord
 from stream_app.settings import Broker
 from stream_app.transport.connection import client_options, compression
+from stream_app.transport.packing import pack
 
 
 class Loader:
@@ -50,23 +51,15 @@ class Loader:
         groups: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
         for record in records:
             groups[record.topic, await self._partition(record)].append(record)
-        sent = [await self._send(topic, partition, group) for (topic, partition), group in groups.items()]
+        sent = [
+            await self._producer.send_batch(builder, topic, partition=partition)
+            for (topic, partition), group in groups.items()
+            for builder in pack(self._producer, group)
+        ]
         try:
-            await asyncio.gather(*[future for futures in sent for future in futures])
+            await asyncio.gather(*sent)
         except KafkaError as error:
             raise DependencyError(f"broker: {error}") from error
-
-    async def _send(self, topic: str, partition: int, group: list[OutputRecord]) -> list[asyncio.Future[object]]:
-        futures = []
-        builder = self._producer.create_batch()
-        for _, key, value, headers, timestamp, _ in group:
-            added = list(headers)
-            if builder.append(timestamp=timestamp, key=key, value=value, headers=added) is None:
-                futures.append(await self._producer.send_batch(builder, topic, partition=partition))
-                builder = self._producer.create_batch()
-                builder.append(timestamp=timestamp, key=key, value=value, headers=added)
-        futures.append(await self._producer.send_batch(builder, topic, partition=partition))
-        return futures
 
     async def _partition(self, record: OutputRecord) -> int:
         if record.partition is not None:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import DependencyError, StateError
 from stream_app.records import OutputRecord
 from stream_app.settings import Broker
 from stream_app.transport.connection import client_options, compression
+from stream_app.transport.packing import pack
+
+Packed = list[tuple[str, int, list[BatchBuilder]]]
 
 BATCH_BYTES = 512 << 10
+
+
+class Batch(NamedTuple):
+    """Records of one partition as Kafka stores them."""
+
+    builder: BatchBuilder
+    topic: str
+    partition: int
 
 
 class TaskProducer:
@@ -50,12 +63,38 @@ class TaskProducer:
         """Close the connection; a transaction left open is ended by the next start."""
         await self._producer.stop()
 
-    async def commit(self, records: Iterable[OutputRecord], offsets: Mapping[tuple[str, int], int]) -> None:
+    def pack(self, records: Iterable[OutputRecord]) -> Packed:
+        """Records to batches per topic and partition; CPU only."""
+        targets: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
+        for record in records:
+            partition = self._partition if record.partition is None else record.partition
+            targets[record.topic, partition].append(record)
+        return [(topic, number, pack(self._producer, group)) for (topic, number), group in targets.items()]
+
+    def pack(self, records: Iterable[OutputRecord]) -> list[Batch]:
+        """Encode records as Kafka batches, ready for `commit`."""
+        targets: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
+        for record in records:
+            partition = self._partition if record.partition is None else record.partition
+            targets[record.topic, partition].append(record)
+        batches = []
+        for (topic, partition), group in targets.items():
+            builder = self._producer.create_batch()
+            for _, key, value, headers, timestamp, _ in group:
+                added = headers if type(headers) is list else list(headers)  # the builder takes nothing but a list
+                if builder.append(timestamp=timestamp, key=key, value=value, headers=added) is None:
+                    batches.append(Batch(builder, topic, partition))
+                    builder = self._producer.create_batch()
+                    builder.append(timestamp=timestamp, key=key, value=value, headers=added)
+            batches.append(Batch(builder, topic, partition))
+        return batches
+
+    async def commit(self, batches: Iterable[Batch], offsets: Mapping[tuple[str, int], int]) -> None:
         """Publish in one transaction. After any StateError the state in memory is ahead of the log: end the process."""
         producer = self._producer
         try:
             await producer.begin_transaction()
-            delivered = await self._send(records)
+            delivered = [await producer.send_batch(builder, topic, partition=at) for builder, topic, at in batches]
             if offsets:
                 positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
                 await producer.send_offsets_to_transaction(positions, self._group)
@@ -66,20 +105,3 @@ class TaskProducer:
             raise StateError(f"task {self._partition} has another owner") from error
         except KafkaError as error:
             raise StateError(f"transaction of task {self._partition} failed: {error!r}") from error
-
-    async def _send(self, records: Iterable[OutputRecord]) -> list[asyncio.Future[object]]:
-        targets: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
-        for record in records:
-            partition = self._partition if record.partition is None else record.partition
-            targets[record.topic, partition].append(record)
-        delivered = []
-        for (topic, partition), group in targets.items():
-            builder = self._producer.create_batch()
-            for _, key, value, headers, timestamp, _ in group:
-                added = headers if type(headers) is list else list(headers)  # the builder takes nothing but a list
-                if builder.append(timestamp=timestamp, key=key, value=value, headers=added) is None:
-                    delivered.append(await self._producer.send_batch(builder, topic, partition=partition))
-                    builder = self._producer.create_batch()
-                    builder.append(timestamp=timestamp, key=key, value=value, headers=added)
-            delivered.append(await self._producer.send_batch(builder, topic, partition=partition))
-        return delivered

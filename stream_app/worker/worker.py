@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,7 @@ from stream_app.web.server import WebServer
 from stream_app.web.status import Status
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.supervisor import RESTARTS
 from stream_app.worker.task import Task
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ EXIT_STATE = 70
 EXIT_DEPENDENCY = 75
 """Something outside is away: try again later."""
 GAUGES_S = 1.0
+RETRY_S = 0.3
 ASSIGNMENT_S = 60.0
 
 
@@ -69,16 +72,19 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        await self._prepare_topics()
         self._scorer = await loop.run_in_executor(self._device, self._load_model)
         web = WebServer(settings.web, self._metrics, self._status, self._live, users=self._user)
         if settings.web.enabled:
             await web.start()
             log.info("serving", extra={"url": web.url})
+        if not await self._reach_broker():
+            await web.stop()
+            return
         reader = LogReader(settings.broker, [(self._names.item_log, 0)])
         item_log = ItemLog(reader, self._scorer.index, self._device, self.crash)
         await item_log.start()
         self._metrics.up.set(1)
+        self._metrics.restarts.inc(int(os.environ.get(RESTARTS, "0")))
         self._app = self._build_app()
         await self._app.start()
         gauges = asyncio.create_task(self._keep_gauges())
@@ -125,6 +131,19 @@ class Worker:
         """Whether the partition's inbox has room."""
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
+
+    async def _reach_broker(self) -> bool:
+        """Wait, not ready, until the broker answers; False when told to stop before."""
+        while not self._stopping.is_set():
+            try:
+                await self._prepare_topics()
+            except DependencyError as error:
+                log.warning("the broker is away", extra={"error": str(error)})
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), RETRY_S)
+            else:
+                return True
+        return False
 
     async def _prepare_topics(self) -> None:
         wanted = admin.plans(self._settings.topics)
