@@ -136,13 +136,13 @@ FOREGROUND = "from stream_app.broker import run; run()"
 
 
 @pytest.fixture
-def foreground(request: pytest.FixtureRequest):
+def foreground(request: pytest.FixtureRequest, tmp_path: Path):
     """The broker as `stream-app broker` runs it, its URL read; (process, pid of Kafka)."""
     process = subprocess.Popen(
         [sys.executable, "-c", FOREGROUND],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(request.config.rootpath)},
+        env={**os.environ, "PYTHONPATH": str(request.config.rootpath), "TMPDIR": str(tmp_path)},
     )
     assert process.stdout
     assert process.stdout.readline().startswith("127.0.0.1:")
