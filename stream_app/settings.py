@@ -36,7 +36,10 @@ class Broker(Section):
     cert_file: Path | None = None
     key_file: Path | None = None
     check_hostname: bool = True
-    session_timeout_ms: int = Field(8_000, ge=1_000)
+    instance_id: str = ""
+    """Name of this worker in its group, the same after a restart: it takes its partitions up again without waiting for
+    the old session to end. A supervised worker is given one."""
+    session_timeout_ms: int = Field(6_000, ge=1_000)
     heartbeat_interval_ms: int = Field(1_000, ge=100)
     request_timeout_ms: int = Field(15_000, ge=1_000)
     transaction_timeout_ms: int = Field(30_000, ge=5_000)
@@ -94,6 +97,44 @@ class Model(Section):
     recommendations: int = Field(10, ge=0, le=100)
 
 
+class Signals(Section):
+    """When a signal fires: its formula, in its file under stream_app/signals, names what it compares."""
+
+    off: tuple[str, ...] = ()
+    """Names of signals that never fire."""
+    cooldown_ms: int = Field(21_600_000, ge=0)
+    """Event time between two announcements of one signal for one user."""
+    holdout: float = Field(0.1, ge=0, lt=1)
+    """Share of users whom campaigns leave alone, by a stable hash, so that the campaigns can be measured."""
+    hot_purchase: float = Field(0.5, ge=0, le=1)
+    hot_products: int = Field(3, ge=1)
+    churn: float = Field(0.8, ge=0, le=1)
+    negative_sentiment: float = Field(-0.3, ge=-1, le=1)
+    sentiment_falls: int = Field(1, ge=1)
+    complaints: int = Field(1, ge=1)
+    contradictions: int = Field(1, ge=1)
+    friction: int = Field(2, ge=1)
+    rage_clicks: int = Field(1, ge=1)
+    dead_ends: int = Field(2, ge=1)
+    slow_ms: int = Field(1_200_000, ge=1_000)
+    slow_looks: int = Field(8, ge=1)
+    drop_off_looks: int = Field(4, ge=1)
+    bot_anomaly: float = Field(0.8, ge=0, le=1)
+    bot_events: int = Field(60, ge=2)
+    bot_gap_ms: float = Field(500.0, ge=0)
+
+
+class Insights(Section):
+    """Aggregates for people."""
+
+    min_users: int = Field(5, ge=1)
+    """What fewer users did is not published."""
+    top: int = Field(20, ge=1, le=1_000)
+    """Items, queries and categories per window and partition."""
+    facts: int = Field(100_000, ge=1_000)
+    """Held per window and task; beyond it users are sampled by hash."""
+
+
 class Web(Section):
     """The HTTP surface."""
 
@@ -124,6 +165,8 @@ class Settings(BaseSettings):
     pipeline: Pipeline = Pipeline()
     state: State = State()
     model: Model = Model()
+    signals: Signals = Signals()
+    insights: Insights = Insights()
     web: Web = Web()
     log: Log = Log()
     data_dir: Path = Path.home() / ".cache" / "stream-app"

@@ -1,18 +1,15 @@
 """Stars that do not fit the words."""
 
-import numpy as np
-
 from stream_app.signals.settings import SignalSettings
 from stream_app.signals.signal import Fired
 from stream_app.state.windows import WindowBatch
 
 
 def contradiction(windows: WindowBatch, settings: SignalSettings) -> Fired:
-    """At least `contradictions` reviews whose rating is far from what their text says, as counted by the state.
+    """contradictions >= `contradictions`, as counted by the state: a review whose stars (at most 2, at least 4) say
+    the opposite of its own text, or speech that says the opposite of stars given within a day.
 
     Example: five stars for "Broke after a day, want my money back."
     """
-    if "contradictions" not in (windows.rows.dtype.names or ()):
-        return np.zeros(len(windows), np.bool_)
     fired: Fired = windows.rows["contradictions"] >= settings.contradictions
     return fired

@@ -12,6 +12,8 @@ from stream_app.events import ACTIONS
 from stream_app.state.runs import Ints, ends, starts
 
 CLICK, SEARCH = ACTIONS.index("click"), ACTIONS.index("search")
+DEEDS = np.isin(ACTIONS, ("view", "click", "add_to_cart", "wishlist", "purchase"))
+"""By action: does something with a product."""
 REFORMULATION_MS = 120_000
 RAGE_MS = 2_000
 RAGE_CLICKS = 3
@@ -81,4 +83,20 @@ def raging(row: Ints, action: NDArray[np.uint8], time: Ints, item: NDArray[np.ui
         when[closing],
         run[closing],
     )
+    return found
+
+
+def answered(row: Ints, action: NDArray[np.uint8], base: NDArray[np.void]) -> Flags:
+    """(n,) deeds that are the user's first after a search: that search led somewhere. Updates `base` (u,)."""
+    turning = np.flatnonzero((action == SEARCH) | DEEDS[action])
+    found = np.zeros(len(row), np.bool_)
+    if not len(turning):
+        return found
+    user, search = row[turning], action[turning] == SEARCH
+    opening = starts(user)
+    before = np.roll(search, 1)
+    before[opening] = base["searching"][user[opening]] > 0
+    found[turning] = ~search & before
+    closing = ends(opening, len(turning)) - 1
+    base["searching"][user[closing]] = search[closing]
     return found

@@ -35,6 +35,7 @@ class Tally:
     currency: NDArray[np.uint32]
     reformulated: NDArray[np.bool_]
     raging: NDArray[np.bool_]
+    answered: NDArray[np.bool_]
 
     def sums(self) -> Ints:
         """(n, len(ACTIONS) + len(SUMS)) what each event adds."""
@@ -46,6 +47,7 @@ class Tally:
         table[:, COLUMN["zero_results"]] = search & (self.total_results == 0)
         table[:, COLUMN["reformulations"]] = self.reformulated
         table[:, COLUMN["rage_clicks"]] = self.raging
+        table[:, COLUMN["answered_searches"]] = self.answered
         return table
 
 

@@ -17,15 +17,16 @@ from stream_app.state.admission import Admission
 from stream_app.state.clock import Clock
 from stream_app.state.features import digests, features
 from stream_app.state.identities import Identities
+from stream_app.state.opinions import opinions
 from stream_app.state.records import gathered, scatter
 from stream_app.state.runs import Ints, ends, running_maximum, starts
-from stream_app.state.sequences import raging, reformulated
+from stream_app.state.sequences import answered, raging, reformulated
 from stream_app.state.settings import StateSettings
 from stream_app.state.tally import Tally, tally
 from stream_app.state.user_rows import UserRows
 from stream_app.state.users import WHEN_SHIFT, UserTable, row_dtype
 from stream_app.state.window_table import WindowTable, word
-from stream_app.state.windows import EVER, KINDS, SCORES, SENTIMENT, WindowBatch
+from stream_app.state.windows import COMPLAINTS, EVER, KINDS, SCORES, SENTIMENT, WindowBatch
 
 Changes = list[tuple[bytes, bytes | None]]
 OWN = b"\0"  # first byte of keys that are not user ids
@@ -105,6 +106,7 @@ class TaskState:
         rows.gap_ms[:] = _gaps(row, first, time, base)
         reformulations = reformulated(row, first, action, time, events.query_hash[order], base)
         rages = raging(row, action, time, item, base)
+        answers = answered(row, action, base)
         rows.windows[:] = tally(
             self._windows,
             row_of_user,
@@ -121,6 +123,7 @@ class TaskState:
                 currency=events.currency[order],
                 reformulated=reformulations,
                 raging=rages,
+                answered=answers,
             ),
             self._settings,
         )
@@ -144,13 +147,17 @@ class TaskState:
         rows: UserRows,
         carried: NDArray[np.void],
         *,
+        events: EventBatch,
         purchase: NDArray[np.float32],
         churn: NDArray[np.float32],
         anomaly: NDArray[np.float32],
         segment: NDArray[np.integer[Any]],
         sentiment: NDArray[np.float32],
     ) -> None:
-        """Write predictions back: `carried` (u,), the others (n,) as in the FeatureBatch; NaN: no sentiment."""
+        """Write predictions back: `carried` (u,), the others (n,) as in the FeatureBatch; NaN: no sentiment.
+
+        `events` are those given to update, in the order of the FeatureBatch.
+        """
         if not len(rows):
             return
         scores = np.empty(len(rows), SCORES)
@@ -161,13 +168,7 @@ class TaskState:
         scatter(users["base"]["scores"], rows.row_of_user, scores[last])
         for kind in range(len(KINDS)):
             scatter(windows.rows["scores"], rows.windows[:, kind], scores)
-        at = np.flatnonzero(~np.isnan(sentiment))
-        if len(at):
-            users["base"]["sentiment"][rows.row_of_user[rows.row[at]]] = sentiment[at]
-            units = np.rint(sentiment[at].astype(np.float64) * SENTIMENT).astype(np.int64)
-            for kind in range(len(KINDS)):
-                np.add.at(windows.words[:, word("sentiment_sum")], rows.windows[at, kind], units)
-                np.add.at(windows.words[:, word("sentiment_count")], rows.windows[at, kind], 1)
+        self._note_opinions(rows, events, sentiment)
 
     def open_windows(self) -> WindowBatch:
         """Windows touched since the last call that owe a final record, as updates (revision 0)."""
@@ -288,6 +289,25 @@ class TaskState:
     def memory_bytes(self) -> int:
         """Arrays, indexes and identities, about."""
         return self._users.memory_bytes() + self._windows.memory_bytes() + self._identities.memory_bytes()
+
+    def _note_opinions(self, rows: UserRows, events: EventBatch, sentiment: NDArray[np.float32]) -> None:
+        base = self._users.rows["base"][rows.row_of_user]
+        found = opinions(rows.row, events, sentiment, base)
+        self._users.rows["base"][rows.row_of_user] = base
+        if not len(found.at):
+            return
+        units = np.rint(sentiment[found.at].astype(np.float64) * SENTIMENT).astype(np.int64)
+        added = [
+            ("sentiment_sum", units),
+            ("sentiment_count", np.ones(len(units), np.int64)),
+            ("contradictions", found.contradicted),
+            ("sentiment_falls", found.fell),
+            *zip(COMPLAINTS, found.complaints.T, strict=True),
+        ]
+        for windows in rows.windows[found.at].T:
+            for name, column in added:
+                if column.any():
+                    np.add.at(self._windows.words[:, word(name)], windows, column)
 
     def _fixed(self) -> dict[str, int]:
         settings = self._settings

@@ -14,6 +14,8 @@ from stream_app.state.records import scatter
 from stream_app.state.windows import SCORES, blank_scores
 
 DIGEST_BYTES = 16
+SIGNAL_SLOTS = 24
+"""Room for signals to come."""
 BASE = np.dtype(
     [
         ("events", "i8"),  # accepted so far; 0: the row is free
@@ -25,10 +27,14 @@ BASE = np.dtype(
         ("click_ms", "i8"),
         ("click_run", "i4"),  # clicks on that item so far, see sequences.raging
         ("clicked", "u1"),  # since the previous search
-        ("", "u1", (3,)),
+        ("searching", "u1"),  # since the last search nothing was looked at
+        ("rated", "i1"),  # last clear stars: -1 bad, 1 good, 0 none yet
+        ("", "u1", (1,)),
+        ("rated_ms", "i8"),
         ("scores", SCORES),  # after the last event
         ("sentiment", "f4"),  # last score, NaN before the user has said anything
         ("", "u1", (4,)),
+        ("signalled_s", "u4", (SIGNAL_SLOTS,)),  # event time of the last signal of each kind, 0: never
         ("digest", "u1", (DIGEST_BYTES,)),  # of the whole chain of events
     ]
 )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.events import ACTIONS, PLATFORMS
+from stream_app.state.complaints import TOPICS
 
 SESSION, TUMBLING = 0, 1
 KINDS = ("session", "tumbling")
@@ -27,14 +28,20 @@ MONEY = 10_000
 SENTIMENT = 1_000_000
 """Units per 1.0 in `sentiment_sum`: whole numbers, so that the order of addition changes nothing."""
 
+COMPLAINTS = tuple(f"complaint_{topic}" for topic in TOPICS)
+"""Columns of unhappy texts that name a topic."""
 SUMS = (
     "dwell_ms",
     "known_searches",  # searches with total_results given
     "zero_results",  # of these, those that found nothing
     "reformulations",  # see sequences.reformulated
     "rage_clicks",  # see sequences.raging
+    "answered_searches",  # see sequences.answered
     "sentiment_sum",  # of the scores given to carry, in 1/SENTIMENT
     "sentiment_count",
+    "contradictions",  # see opinions
+    "sentiment_falls",
+    *COMPLAINTS,
     "revenue_other",  # in NO_CURRENCY, 1/MONEY
 )
 

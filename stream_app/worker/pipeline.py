@@ -176,14 +176,16 @@ class Pipeline:
         with self._metrics.stage("derive", n):
             started_ms = self.state.session_start_ms(rows)
             columns = predictions.columns
+            told = events.take(rows.order)
             self.state.carry(
                 rows,
                 predictions.carried,
+                events=told,
                 purchase=columns["purchase"]["score"],
                 churn=columns["churn"]["score"],
                 anomaly=columns["anomaly"]["score"],
                 segment=columns["segment"]["id"],
-                sentiment=said_sentiment(events.take(rows.order), predictions),
+                sentiment=said_sentiment(told, predictions),
             )
             back = np.argsort(rows.order)  # from the model's order, by user, to the order applied
             chain = [digests[at].hex() for at in back.tolist()]

@@ -66,13 +66,15 @@ def stream(rng: np.random.Generator, *, events: int, users: int, items: int = 20
     )
 
 
-def carry(state: TaskState, rows: UserRows, users: int, rng: np.random.Generator) -> None:
+def carry(state: TaskState, told: EventBatch, rows: UserRows, users: int, rng: np.random.Generator) -> None:
     """Write back what a scorer would."""
     score: NDArray[np.float32] = rng.random(len(rows), np.float32)
     sentiment = np.where(score > NO_SENTIMENT, score, np.nan).astype(np.float32)
     carried = np.zeros(users, CARRIED)
     segment = np.zeros(len(rows), np.int64)
-    state.carry(rows, carried, purchase=score, churn=score, anomaly=score, segment=segment, sentiment=sentiment)
+    state.carry(
+        rows, carried, events=told, purchase=score, churn=score, anomaly=score, segment=segment, sentiment=sentiment
+    )
 
 
 def measure(*, batch: int, events: int, users: int) -> dict[str, float]:
@@ -103,7 +105,7 @@ def measure(*, batch: int, events: int, users: int) -> dict[str, float]:
             rows = timed("update", state.update, accepted)
             features, _ = timed("features", state.features, accepted, rows)
             began = time.thread_time()
-            carry(state, rows, len(features.carried), rng)
+            carry(state, accepted.take(rows.order), rows, len(features.carried), rng)
             spent["carry"] += time.thread_time() - began
         timed("close", state.close)
         timed("open_windows", state.open_windows)

@@ -12,12 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stream_app.signals
+from stream_app.errors import SettingsError
 from stream_app.events import ACTIONS
-from stream_app.signals import SIGNALS, SignalSettings, derive
+from stream_app.settings import Signals
+from stream_app.signals import SIGNALS, SignalSettings, check, derive
+from stream_app.signals.next_best_action import ACTION_OF, next_best_action
+from stream_app.state.users import SIGNAL_SLOTS
 from stream_app.state.windows import KINDS, SENTIMENT, WINDOW, WindowBatch, blank_window
 
 FOLDER = Path(stream_app.signals.__file__).parent
-NOT_SIGNALS = {"__init__", "settings", "signal", "engagement_score"}
+NOT_SIGNALS = {"__init__", "settings", "signal", "engagement_score", "funnel", "next_best_action"}
 T0 = 1_700_000_000_000
 Story = dict[str, Any]
 
@@ -49,6 +53,11 @@ FIRES: dict[str, Story] = {
     "churn_risk": {"view": 1, "churn": 0.9},
     "negative_sentiment": {"review": 1, "voice": 1, "sentiments": (-0.8, 0.0)},
     "contradiction": {"review": 1, "contradictions": 1},
+    "falling_sentiment": {"review": 2, "sentiments": (0.7, -0.2), "sentiment_falls": 1},
+    "complaint": {"review": 1, "complaint_quality": 1},
+    "dead_ends": {"search": 3, "answered_searches": 1, "final": True, "kind": "session"},
+    "slow_journey": {"view": 8, "products": 2, "span_ms": 1_200_000},
+    "drop_off": {"view": 4, "wishlist": 1, "final": True, "kind": "session"},
     "search_friction": {"search": 2, "known_searches": 2, "zero_results": 1, "reformulations": 1},
     "rage_clicks": {"click": 4, "rage_clicks": 1},
     "bot_suspected": {"view": 100, "span_ms": 20_000},
@@ -68,6 +77,24 @@ QUIET: dict[str, list[Story]] = {
     "churn_risk": [{"view": 1, "churn": 0.5}, {"view": 1}],
     "negative_sentiment": [{"review": 1, "sentiments": (0.4,)}, {"view": 3}],
     "contradiction": [{"review": 1}],
+    "falling_sentiment": [{"review": 2, "sentiments": (0.7, 0.6)}],
+    "complaint": [{"review": 1, "sentiments": (-0.9,)}],
+    "dead_ends": [
+        {"search": 3, "answered_searches": 1, "kind": "session"},
+        {"search": 3, "answered_searches": 1, "final": True, "kind": "tumbling"},
+        {"search": 3, "answered_searches": 2, "final": True, "kind": "session"},
+    ],
+    "slow_journey": [
+        {"view": 8, "span_ms": 600_000},
+        {"view": 7, "span_ms": 1_800_000},
+        {"view": 9, "add_to_cart": 1, "span_ms": 1_800_000},
+    ],
+    "drop_off": [
+        {"view": 4, "kind": "session"},
+        {"view": 4, "purchase": 1, "final": True, "kind": "session"},
+        {"view": 3, "final": True, "kind": "session"},
+        {"impression": 9, "final": True, "kind": "session"},
+    ],
     "search_friction": [
         {"search": 2, "known_searches": 2, "zero_results": 2, "add_to_cart": 1},
         {"search": 5, "known_searches": 5},
@@ -103,8 +130,6 @@ def test_its_docstring_holds_an_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_its_story_fires_it(name: str) -> None:
-    if name == "contradiction" and "contradictions" not in WINDOW.names:
-        pytest.skip("the state does not count contradictions")
     assert name in fired(told(FIRES[name]))[0]
 
 
@@ -131,6 +156,25 @@ def test_each_window_decides_alone(chosen: list[tuple[str, int, bool]]) -> None:
         assert signals == [each[1][0] for each in alone]
         assert score.tolist() == [each[0][0] for each in alone]
         assert all(set(names) <= set(SIGNALS) for names in signals)
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_signal_that_is_off_never_fires(name: str) -> None:
+    assert name not in derive(told(FIRES[name]), SignalSettings(off=(name,)))[1][0]
+
+
+def test_off_must_name_signals_and_settings_hold_every_threshold() -> None:
+    with pytest.raises(SettingsError, match="no_such"):
+        check(SignalSettings(off=("no_such",)))
+    assert SignalSettings(**Signals().model_dump()) == SignalSettings()
+
+
+def test_every_signal_has_an_action_and_its_cool_down_has_room() -> None:
+    assert set(ACTION_OF) == set(SIGNALS)
+    assert len(SIGNALS) <= SIGNAL_SLOTS
+    assert next_best_action(["cart_abandoned", "negative_sentiment"]) == "call_back"
+    assert next_best_action(["hot_lead", "bot_suspected"]) is None
+    assert next_best_action([]) is None
 
 
 @pytest.mark.parametrize("name", SIGNALS)

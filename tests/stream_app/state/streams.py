@@ -171,7 +171,10 @@ def apply(state: TaskState, events: Sequence[Shop], outcome: Outcome) -> None:
     score = np.array([event.identity % 100 / 100 for event in ordered], np.float32)
     sentiment = np.array([np.nan if (s := e.sentiment) is None else s for e in ordered], np.float32)
     segment = np.array([event.identity % 5 for event in ordered])
-    state.carry(rows, carried, purchase=score, churn=score, anomaly=score, segment=segment, sentiment=sentiment)
+    told = columns.take(rows.order)
+    state.carry(
+        rows, carried, events=told, purchase=score, churn=score, anomaly=score, segment=segment, sentiment=sentiment
+    )
     outcome.events += seen
 
 
