@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
-from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import DependencyError, StateError
@@ -18,16 +16,8 @@ from stream_app.transport.connection import client_options, compression
 from stream_app.transport.packing import pack
 
 Packed = list[tuple[str, int, list[BatchBuilder]]]
-
+"""Closed batches per topic and partition."""
 BATCH_BYTES = 512 << 10
-
-
-class Batch(NamedTuple):
-    """Records of one partition as Kafka stores them."""
-
-    builder: BatchBuilder
-    topic: str
-    partition: int
 
 
 class TaskProducer:
@@ -71,30 +61,16 @@ class TaskProducer:
             targets[record.topic, partition].append(record)
         return [(topic, number, pack(self._producer, group)) for (topic, number), group in targets.items()]
 
-    def pack(self, records: Iterable[OutputRecord]) -> list[Batch]:
-        """Encode records as Kafka batches, ready for `commit`."""
-        targets: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
-        for record in records:
-            partition = self._partition if record.partition is None else record.partition
-            targets[record.topic, partition].append(record)
-        batches = []
-        for (topic, partition), group in targets.items():
-            builder = self._producer.create_batch()
-            for _, key, value, headers, timestamp, _ in group:
-                added = headers if type(headers) is list else list(headers)  # the builder takes nothing but a list
-                if builder.append(timestamp=timestamp, key=key, value=value, headers=added) is None:
-                    batches.append(Batch(builder, topic, partition))
-                    builder = self._producer.create_batch()
-                    builder.append(timestamp=timestamp, key=key, value=value, headers=added)
-            batches.append(Batch(builder, topic, partition))
-        return batches
-
-    async def commit(self, batches: Iterable[Batch], offsets: Mapping[tuple[str, int], int]) -> None:
+    async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> None:
         """Publish in one transaction. After any StateError the state in memory is ahead of the log: end the process."""
         producer = self._producer
         try:
             await producer.begin_transaction()
-            delivered = [await producer.send_batch(builder, topic, partition=at) for builder, topic, at in batches]
+            delivered = [
+                await producer.send_batch(builder, topic, partition=partition)
+                for topic, partition, builders in packed
+                for builder in builders
+            ]
             if offsets:
                 positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
                 await producer.send_offsets_to_transaction(positions, self._group)
