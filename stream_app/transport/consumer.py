@@ -59,6 +59,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return aiokafka.AIOKafkaConsumer(
             client_id=app.conf.broker_client_id,
             group_id=app.conf.id,
+            group_instance_id=broker.instance_id or None,
             partition_assignment_strategy=[co_partition_assignor()],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -73,6 +74,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             metadata_max_age_ms=60_000,
             **client_options(broker),
         )
+
+    async def on_thread_stop(self) -> None:
+        """Leave the group for good: aiokafka lets the session of a static member run out instead."""
+        if self._consumer is not None:
+            self._consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
 
     def position_and_end(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to hand out and the last stable offset last seen, or None when unknown.

@@ -10,14 +10,16 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
 NO_RESTART = frozenset((0, 2))
 """Ended as asked; wrong settings, which no restart mends."""
-FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 15.0, 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 15.0, 10.0
 RESTARTS = "STREAM_APP_RESTARTS"
+INSTANCE = "STREAM_APP_BROKER__INSTANCE_ID"
 _PR_SET_PDEATHSIG = 1
 
 
@@ -34,9 +36,11 @@ def supervise(command: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     pause_s, restarts = FIRST_PAUSE_S, 0
+    instance = os.environ.get(INSTANCE) or f"worker-{uuid.uuid4().hex}"
     while True:
         started_s = time.monotonic()
-        child = subprocess.Popen(command, env={**os.environ, RESTARTS: str(restarts)}, preexec_fn=_die_with_parent)
+        environment = {**os.environ, RESTARTS: str(restarts), INSTANCE: instance}
+        child = subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
         code = child.wait()
         if told.is_set():
             return 0 if code in (0, -signal.SIGTERM, -signal.SIGINT) else abs(code)
