@@ -13,7 +13,7 @@ from xxhash import xxh32_intdigest
 
 from stream_app.errors import StateError
 from stream_app.events import ACTIONS, PLATFORMS
-from stream_app.state.records import gathered
+from stream_app.state.records import gathered, scatter
 from stream_app.state.runs import Ints
 from stream_app.state.users import BASE, UserTable
 from stream_app.state.window_table import WindowTable
@@ -93,14 +93,17 @@ def _unpack(users: UserTable, windows: WindowTable, ids: Sequence[bytes], values
     head = np.frombuffer(b"".join([value[: HEAD.itemsize] for value in values]), HEAD)
     if (head["base"] != base).any():
         raise StateError("the changelog holds users in another layout; let it be rebuilt from the inputs")
-    rows = np.full(len(values), users.blank)
+    rows = np.empty_like(users.rows, shape=len(values))
     same = head["carried"] == carried
+    if not same.all():
+        scatter(rows, slice(None), users.blank)
     for chosen, part in ((np.flatnonzero(same), dtype), (np.flatnonzero(~same), _ours(dtype))):
         if len(chosen):
             end = HEAD.itemsize + part.itemsize
-            joined = np.frombuffer(b"".join([values[one][HEAD.itemsize : end] for one in chosen.tolist()]), part)
-            for name in part.names or ():
-                rows[name][chosen] = joined[name]
+            joined = b"".join([values[one][HEAD.itemsize : end] for one in chosen.tolist()])
+            rows.view(np.uint8).reshape(len(rows), -1)[chosen, : part.itemsize] = np.frombuffer(
+                joined, np.uint8
+            ).reshape(len(chosen), -1)
     owners = users.load(ids, rows)
     active = np.flatnonzero(head["windows"])
     offsets = (HEAD.itemsize + head["row_bytes"].astype(np.int64)).tolist()

@@ -24,7 +24,7 @@ from stream_app.state.sequences import answered, raging, reformulated
 from stream_app.state.settings import StateSettings
 from stream_app.state.tally import Tally, tally
 from stream_app.state.user_rows import UserRows
-from stream_app.state.users import WHEN_SHIFT, UserTable, row_dtype
+from stream_app.state.users import SIGNAL_SLOTS, WHEN_SHIFT, UserTable, row_dtype
 from stream_app.state.window_table import WindowTable, word
 from stream_app.state.windows import COMPLAINTS, EVER, KINDS, SCORES, SENTIMENT, WindowBatch
 
@@ -205,6 +205,24 @@ class TaskState:
             {**due.supersedes, **shifted},
         )
 
+    def due_signals(self, windows: WindowBatch, index: Ints, slot: Ints, cooldown_ms: int) -> NDArray[np.bool_]:
+        """(m,) which signals of these windows (by position, by place) are news: not told about that user for so long.
+
+        What is due counts as told. Times are event times, so that a replay tells the same.
+        """
+        owner = windows.rows["owner"][index].astype(np.int64)
+        at_s = np.clip(windows.rows["last_ms"][index] // 1000, 1, (1 << 32) - 1)
+        told_s = self._users.rows["base"]["signalled_s"][owner, slot].astype(np.int64)
+        due = (told_s == 0) | (at_s - told_s >= -(-cooldown_ms // 1000))
+        due &= at_s > told_s
+        first = np.zeros(len(due), np.bool_)
+        candidates = np.flatnonzero(due)
+        first[candidates[np.unique(owner[due] * SIGNAL_SLOTS + slot[due], return_index=True)[1]]] = True
+        self._users.rows["base"]["signalled_s"][owner[first], slot[first]] = at_s[first]
+        if first.any():
+            self._changed.append(np.unique(owner[first]))
+        return first
+
     def changes(self) -> Changes:
         """What to write to the changelog since the last call; None deletes."""
         changes: Changes = [
@@ -291,9 +309,9 @@ class TaskState:
         return self._users.memory_bytes() + self._windows.memory_bytes() + self._identities.memory_bytes()
 
     def _note_opinions(self, rows: UserRows, events: EventBatch, sentiment: NDArray[np.float32]) -> None:
-        base = self._users.rows["base"][rows.row_of_user]
+        base = gathered(self._users.rows["base"], rows.row_of_user)
         found = opinions(rows.row, events, sentiment, base)
-        self._users.rows["base"][rows.row_of_user] = base
+        scatter(self._users.rows["base"], rows.row_of_user, base)
         if not len(found.at):
             return
         units = np.rint(sentiment[found.at].astype(np.float64) * SENTIMENT).astype(np.int64)

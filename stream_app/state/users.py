@@ -120,6 +120,6 @@ class UserTable:
 
     def _reserve(self, count: int) -> None:
         if count > len(self.rows):
-            grown = np.full(max(count, 2 * len(self.rows)), self.blank)
+            grown = np.empty_like(self.rows, shape=max(count, 2 * len(self.rows)))
             scatter(grown, slice(len(self.rows)), self.rows)
             self.rows = grown

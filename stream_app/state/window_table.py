@@ -18,6 +18,8 @@ from stream_app.state.windows import (
     blank_window,
 )
 
+FEW = 8
+"""Products that most windows have at most: looking only so far saves memory traffic."""
 WORDS = WINDOW.itemsize // 8
 
 
@@ -201,10 +203,10 @@ class WindowTable:
     def add_products(self, windows: Ints, items: NDArray[np.uint64]) -> None:
         """Note items (hashes, not 0) seen in windows; most are there already."""
         count = self.rows["product_count"][windows]
-        width = min(int(count.max(initial=0)), SKETCH)
-        fresh = ~(self.products[:, :width][windows] == items[:, None]).any(axis=1)
-        if width == SKETCH:
-            fresh &= (count <= SKETCH) | (items < self.rows["kth_product"][windows])
+        fresh = (count <= SKETCH) | (items < self.rows["kth_product"][windows])
+        for width, band in ((FEW, count <= FEW), (SKETCH, count > FEW)):
+            some = np.flatnonzero(band)
+            fresh[some] &= ~(self.products[:, :width][windows[some]] == items[some, None]).any(axis=1)
         windows, items = windows[fresh], items[fresh]
         if not len(windows):
             return
