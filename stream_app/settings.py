@@ -127,6 +127,8 @@ class Signals(Section):
 class Insights(Section):
     """Aggregates for people."""
 
+    window_ms: int = Field(3_600_000, ge=1_000)
+    """Tumbling; a multiple of state.tumbling_ms. Until it is over, what is known so far is published a dozen times."""
     min_users: int = Field(5, ge=1)
     """What fewer users did is not published."""
     top: int = Field(20, ge=1, le=1_000)

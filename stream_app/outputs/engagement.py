@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from stream_app.events import ACTIONS
 from stream_app.outputs.times import rfc3339
+from stream_app.signals.complaint import complaint_topics
+from stream_app.signals.funnel import STEPS, funnel_step
+from stream_app.signals.next_best_action import next_best_action
 from stream_app.state.windows import KINDS, Final, WindowBatch, ratio
 
 
@@ -68,6 +71,12 @@ class Engagement(msgspec.Struct, frozen=True, gc=False):
     """0 to 100, see stream_app.signals.engagement_score."""
     segment: str | None
     signals: list[str]
+    funnel_step: str
+    """Furthest step: none, seen, looked, wanted, carted or bought."""
+    complaint_topics: list[str]
+    """Of unhappy texts and calls, the most frequent first."""
+    next_best_action: str | None
+    """What the signals ask for; null: leave them alone."""
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -123,6 +132,9 @@ def encode_engagement(
                     for number in rows["scores"]["segment"].tolist()
                 ],
                 signals,
+                [STEPS[step] for step in funnel_step(windows).tolist()],
+                complaint_topics(windows),
+                map(next_best_action, signals),
             ),
         )
     )

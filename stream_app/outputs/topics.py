@@ -42,12 +42,14 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec("control", "tasks", "compact"),
     TopicSpec("predictions", "tasks", "delete", 7 * DAY_MS),
     TopicSpec("engagement", "tasks", "delete", 30 * DAY_MS),
+    TopicSpec("signals", "tasks", "delete", 30 * DAY_MS),
     TopicSpec("insights", "one", "compact"),
     TopicSpec("late-events", "tasks", "delete", 14 * DAY_MS, _ROOMY),
     TopicSpec("dead-letters", "tasks", "delete", 14 * DAY_MS, _ROOMY),
     TopicSpec("internal.state", "tasks", "compact", extra=_QUICK_COMPACTION),
     TopicSpec("internal.repartition", "tasks", "delete", 7 * DAY_MS, _ROOMY),
     TopicSpec("internal.items", "one", "delete", 90 * DAY_MS),
+    TopicSpec("internal.workers", "one", "compact"),
 )
 """What `stream-app topics create` makes and `verify` expects."""
 
@@ -84,6 +86,14 @@ class TopicNames:
     @property
     def engagement(self) -> str:
         return self["engagement"]
+
+    @property
+    def signals(self) -> str:
+        return self["signals"]
+
+    @property
+    def workers(self) -> str:
+        return self["internal.workers"]
 
     @property
     def insights(self) -> str:

@@ -54,13 +54,13 @@ CHANNELS = (
     ),
     Channel("predictions", "send", "user id", "One record for every accepted event, in the user's event order."),
     Channel("engagement", "send", "user id", "Per user and window, once more when the window is final."),
+    Channel("signals", "send", "user id", "A signal that is news: once per user, signal and cool-down."),
     Channel(
         "insights",
         "send",
-        "metric and window",
-        "Aggregates for people: trending, funnel, sentiment, segment sizes.",
+        "metric|window start|partition",
+        "Aggregates for people: trending, funnel, sentiment, segment sizes; parts of different partitions add up.",
         "compact",
-        {"type": "object"},
     ),
     Channel(
         "late-events",

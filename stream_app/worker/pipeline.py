@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
 import numpy as np
+from msgspec.json import encode
 from numpy.typing import NDArray
 
 from fusion.features import FeatureBatch, PredictionBatch
@@ -23,19 +24,25 @@ from stream_app.events.batch import Objects
 from stream_app.events.dead_letters import dead_letter
 from stream_app.events.hashing import hash64
 from stream_app.events.late import late_event
+from stream_app.insights import ledger as insights
+from stream_app.insights.ledger import Ledger
+from stream_app.insights.part import Part
 from stream_app.metrics import Metrics
+from stream_app.outputs.announcement import encode_announcements
 from stream_app.outputs.engagement import encode_engagement
 from stream_app.outputs.prediction import ModelInfo, encode_predictions, quality_bit
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, RecordLike
 from stream_app.settings import Settings
-from stream_app.signals import derive
+from stream_app.signals import SIGNALS, check, derive
+from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.worker.inbox import Taken
 from stream_app.worker.routing import partition_of, routed
 
 VERDICT_NAMES = {DUPLICATE: "duplicate", LATE: "late", PARTIAL: "partial"}
 STRENGTHS = strength_codes(ACTIONS)
+SLOTS = {name: at for at, name in enumerate(SIGNALS)}
 SEARCHES = [code for code, action in enumerate(ACTIONS) if action == "search"]
 FUTURE_ERROR = EventError("future_timestamp", "event_time is more than an hour ahead", stage="time", field="event_time")
 
@@ -104,12 +111,21 @@ class Pipeline:
         self._grace_ms = settings.state.grace_ms
         self._metrics = metrics
         self._model = ModelInfo(scorer.model.name, scorer.model.version, scorer.model.digest)
+        self._signals = check(SignalSettings(**settings.signals.model_dump()))
         self._segments = cast(Segment, scorer.heads["segment"]).labels
+        self._ledger = Ledger(
+            number,
+            settings.insights,
+            tumbling_ms=settings.state.tumbling_ms,
+            grace_ms=settings.state.grace_ms,
+            segments=self._segments,
+        )
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
     def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
         """The state from the changelog's last value per key."""
-        self.state.restore(pairs.items(), now_ms=now_ms)
+        self.state.restore(((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)), now_ms=now_ms)
+        self._ledger.restore((k, v) for k, v in pairs.items() if k.startswith(insights.OWN))
 
     async def run(self, taken: Taken, *, now_ms: int) -> Publication:
         """Everything that one merged batch leads to."""
@@ -153,6 +169,7 @@ class Pipeline:
             before_ms = admission.watermark_ms[chosen]
             await self._segment(out, events.take(chosen), records[chosen], positions[chosen], before_ms, now_ms)
         self._engage(out, self.state.close())
+        self._inform(out, self._ledger.expire(self.state.watermark_ms))
         self._remember_items(out, events.take(accepted))
 
     async def _segment(
@@ -177,6 +194,7 @@ class Pipeline:
             started_ms = self.state.session_start_ms(rows)
             columns = predictions.columns
             told = events.take(rows.order)
+            said = said_sentiment(told, predictions)
             self.state.carry(
                 rows,
                 predictions.carried,
@@ -185,9 +203,10 @@ class Pipeline:
                 churn=columns["churn"]["score"],
                 anomaly=columns["anomaly"]["score"],
                 segment=columns["segment"]["id"],
-                sentiment=said_sentiment(told, predictions),
+                sentiment=said,
             )
             back = np.argsort(rows.order)  # from the model's order, by user, to the order applied
+            self._ledger.note(events, records, said[back])
             chain = [digests[at].hex() for at in back.tolist()]
             made, timing = predictions.take(back), Timing(now_ms, inference_s * 1000)
             self._predict(out, events, records, made, chain, started_ms[back], positions, watermark_ms, timing)
@@ -300,12 +319,33 @@ class Pipeline:
         """Engagement records of these windows, with the signals that fire."""
         if not len(windows):
             return
-        score, signals = derive(windows)
+        score, signals = derive(windows, self._signals)
         values = encode_engagement(windows, score=score, signals=signals, segments=self._segments)
         topic = self._names.engagement
         out.outputs += [OutputRecord(topic, user, value) for user, value in zip(windows.users, values, strict=True)]
         out.engagement["final" if windows.is_final else "update"] += len(values)
-        out.signals.update(name for names in signals for name in names)
+        self._announce(out, windows, signals)
+        self._inform(out, self._ledger.settle(windows))
+
+    def _inform(self, out: Publication, parts: list[Part]) -> None:
+        """Aggregates for people."""
+        out.outputs += [
+            OutputRecord(self._names.insights, each.record_key(), encode(each), partition=0) for each in parts
+        ]
+
+    def _announce(self, out: Publication, windows: WindowBatch, signals: list[list[str]]) -> None:
+        """Signals that are news; only these are counted."""
+        fired = [(at, name) for at, names in enumerate(signals) for name in names]
+        if not fired:
+            return
+        slots = np.array([SLOTS[name] for _, name in fired])
+        due = self.state.due_signals(windows, np.array([at for at, _ in fired]), slots, self._signals.cooldown_ms)
+        told = [fired[one] for one in np.flatnonzero(due).tolist()]
+        records = encode_announcements(
+            windows, told, signals=signals, share=self._signals.holdout, campaign=self._pipeline
+        )
+        out.outputs += [OutputRecord(self._names.signals, user, value) for user, value in records]
+        out.signals.update(name for _, name in told)
 
     def _remember_items(self, out: Publication, events: EventBatch) -> None:
         """What happened to items, for the index that all workers share."""
@@ -320,7 +360,10 @@ class Pipeline:
             out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))
 
     def _changelog(self) -> list[OutputRecord]:
-        return [OutputRecord(self._names.state, key, value) for key, value in self.state.changes()]
+        return [
+            OutputRecord(self._names.state, key, value)
+            for key, value in (*self.state.changes(), *self._ledger.changes())
+        ]
 
 
 def said_sentiment(events: EventBatch, predictions: PredictionBatch) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ FIELDS = [
     "user_id", "window", "revision", "supersedes", "event_time", "counts", "searches", "reviews", "voice_segments",
     "dwell_ms", "unique_products", "zero_result_rate", "query_reformulations", "rage_clicks", "ctr", "add_to_cart",
     "purchases", "revenue", "conversion", "cart_abandoned", "sentiment_mean", "platforms", "engagement_score",
-    "segment", "signals",
+    "segment", "signals", "funnel_step", "complaint_topics", "next_best_action",
 ]  # fmt: skip
 
 

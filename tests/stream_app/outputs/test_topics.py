@@ -12,8 +12,8 @@ NAMES = TopicNames("shop.behavior.")
 
 def test_every_topic_of_the_contract_is_there() -> None:
     assert {spec.name for spec in TOPICS} == {
-        *EVENT_TYPES, "items", "control", "predictions", "engagement", "insights", "late-events", "dead-letters",
-        "internal.state", "internal.repartition", "internal.items",
+        *EVENT_TYPES, "items", "control", "predictions", "engagement", "signals", "insights", "late-events", "dead-letters",
+        "internal.state", "internal.repartition", "internal.items", "internal.workers",
     }  # fmt: skip
     assert len({spec.name for spec in TOPICS}) == len(TOPICS)
 
@@ -23,7 +23,7 @@ def test_names_carry_the_prefix() -> None:
     assert TopicNames().dead_letters == "behavior.dead-letters"
     assert {NAMES[spec.name] for spec in TOPICS} == {
         *NAMES.inputs, NAMES.items, NAMES.control, NAMES.predictions, NAMES.engagement, NAMES.insights,
-        NAMES.late_events, NAMES.dead_letters, NAMES.state, NAMES.repartition, NAMES.item_log,
+        NAMES.signals, NAMES.workers, NAMES.late_events, NAMES.dead_letters, NAMES.state, NAMES.repartition, NAMES.item_log,
     }  # fmt: skip
     with pytest.raises(KeyError):
         NAMES["no-such"]
