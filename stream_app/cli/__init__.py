@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from stream_app.cli import broker, demo, replay, simulate, topics, train, worker
+from stream_app.cli import audit, broker, demo, replay, simulate, topics, train, worker
 from stream_app.errors import DependencyError, SettingsError, StreamAppError
 
 EXIT_SETTINGS, EXIT_DEPENDENCY, EXIT_FAILURE = 2, 75, 1
@@ -29,6 +29,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
     "replay": replay.replay,
     "train": train.train,
+    "audit": audit.audit,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

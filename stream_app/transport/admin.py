@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,6 +70,20 @@ async def settled(settings: Settings) -> Settings:
         raise SettingsError(f"the input topics must have the same number of partitions: {listed}")
     partitions = next(iter(counts.values()), DEFAULT_PARTITIONS)
     return settings.model_copy(update={"topics": topics.model_copy(update={"partitions": partitions})})
+
+
+async def committed(broker: Broker, group: str) -> dict[tuple[str, int], int]:
+    """The next offset of a consumer group, per partition."""
+    async with admin_client(broker) as client:
+        for pause_s in (0.2, 0.5, 1.0, 2.0, None):
+            try:
+                found = await client.list_consumer_group_offsets(group)
+                break
+            except KafkaError as error:  # a fresh broker has no coordinator until it is asked for one
+                if pause_s is None or not error.retriable:
+                    raise DependencyError(f"broker: offsets of group {group}: {error}") from error
+                await asyncio.sleep(pause_s)
+    return {(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}
 
 
 async def create(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
