@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from stream_app.cli import audit, broker, demo, replay, simulate, topics, train, worker
+from stream_app.cli import audit, broker, dead_letters, demo, replay, simulate, topics, train, worker
 from stream_app.errors import DependencyError, SettingsError, StreamAppError
 
 EXIT_SETTINGS, EXIT_DEPENDENCY, EXIT_FAILURE = 2, 75, 1
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(topics.app, name="topics")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:

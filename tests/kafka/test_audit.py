@@ -1,5 +1,6 @@
 """The audit explains every offset of an honest run, and names those that a dishonest worker skipped."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -108,7 +109,8 @@ async def test_a_worker_that_is_off_by_one_is_found_and_each_offset_named(system
     assert lost <= result["unexplained"]  # a copy of a skipped event is also without an answer
     named = {(one["topic"], one["partition"], one["offset"]) for one in result["offsets"]}
     assert len(named) == min(result["unexplained"], 100)
-    ended = subprocess.run(
+    ended = await asyncio.to_thread(
+        subprocess.run,
         [sys.executable, "-m", "stream_app", "audit", "--json"],
         env=worker_environment(system.settings),
         capture_output=True,
