@@ -14,8 +14,10 @@ STATE = 128
 ITEM_ROWS = 4096
 CONTEXT_ROWS = 1024
 CONTEXT = 16
-LOOKS = 4
-"""Weightings of the ring: attention, recency, plain count, same item."""
+FADES_S = (1_800.0, 86_400.0, 604_800.0)
+"""How far back the fading counts of actions reach: a session, a day, a week."""
+LOOKS = 3 + len(FADES_S)
+"""Weightings of the ring: attention, plain count, same item, and the fading ones."""
 
 
 T = TypeVar("T", bound=np.generic)
@@ -127,7 +129,7 @@ class BehaviorEncoder(nn.Module):
 
     def forward(self, prepared: Steps) -> Encoded:
         """(n, 256): state after the event (quantised as it is carried), read-out, attended items."""
-        own = F.embedding_bag(prepared.item, self.items.weight, mode="sum", padding_idx=0)  # (n, 64)
+        own = self.item_vectors(prepared.item)  # (n, 64)
         n = len(own)
         token = torch.cat(
             [own, self.context(prepared.context).view(n, 2 * CONTEXT), self.action(prepared.action), prepared.numerics],
@@ -139,13 +141,18 @@ class BehaviorEncoder(nn.Module):
         seen = (prepared.look_action > 0).sum(-1)
         return Encoded(vector, seen > 0, torch.log1p(seen.float()) / 3.5)
 
+    def item_vectors(self, rows: Tensor) -> Tensor:
+        """(n, 64) of item rows (n, 2). Row 0 stays zero by getting no gradient; reading it as any other is faster."""
+        padding = 0 if torch.is_grad_enabled() else None
+        return F.embedding_bag(rows, self.items.weight, mode="sum", padding_idx=padding)
+
     def recur(self, token: Tensor, steps: Steps) -> Tensor:
         """The GRU over every user's events, all users abreast: (n, 128), quantised after each step."""
         inward = self.inward(token)[steps.order]  # (n, 384)
         kept = torch.exp(-F.softplus(self.decay) * torch.log1p(steps.gap_s / 60)[steps.order, None])
         state = steps.state[steps.users].float() / 127  # (u, 128)
         states: list[Tensor] = []
-        for x, keep in zip(inward.split(steps.active), kept.split(steps.active), strict=True):
+        for x, keep in zip(torch.split(inward, steps.active), torch.split(kept, steps.active), strict=True):
             before = state[: len(x)] * keep
             h = self.across(before)
             gates = torch.sigmoid(x[:, : 2 * STATE] + h[:, : 2 * STATE])
@@ -158,8 +165,7 @@ class BehaviorEncoder(nn.Module):
     def look_back(self, asked: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
         """Attention over the last positions before and at each event: read-out and mean item, both (n, 64)."""
         n, width = steps.look_action.shape
-        items = F.embedding_bag(steps.look_item.view(n * width, 2), self.items.weight, mode="sum", padding_idx=0)
-        items = items.view(n, width, VECTOR)
+        items = self.item_vectors(steps.look_item.view(n * width, 2)).view(n, width, VECTOR)
         log_age = torch.log1p(steps.look_age_s / 60)
         score = (
             torch.bmm(items, self.ask(asked)[:, :, None]).squeeze(-1)
@@ -168,11 +174,10 @@ class BehaviorEncoder(nn.Module):
         )  # (n, w)
         real = steps.look_action > 0
         attention = score.masked_fill(~real, float("-inf")).softmax(-1) if width else score
-        weights = torch.stack(
-            [attention, real * torch.exp(-steps.look_age_s / 1800), real.float(), steps.look_same.float()], 1
-        )  # (n, 4, w)
+        fading = [real * torch.exp(steps.look_age_s / -fade_s) for fade_s in FADES_S]
+        weights = torch.stack([attention, real.float(), steps.look_same.float(), *fading], 1)  # (n, 6, w)
         acts = F.one_hot(steps.look_action, self.actions + 1).float()  # (n, w, a)
-        counts = torch.bmm(weights, acts)  # (n, 4, a)
+        counts = torch.bmm(weights, acts)  # (n, 6, a)
         counts = torch.cat([counts[:, :1], torch.log1p(counts[:, 1:])], 1).flatten(1)
         found = torch.bmm(attention[:, None], items).squeeze(1)  # (n, 64)
         return F.relu(self.tell(torch.cat([found, counts], -1))), found

@@ -45,14 +45,14 @@ def clean(text: str) -> str:
 
 
 class TextEncoder(nn.Module):
-    """Static hashed n-gram embeddings, averaged. Track: texts, None where absent."""
+    """Static hashed n-gram embeddings, summed over the root of their number. Track: texts, None where absent."""
 
     size = VECTOR
 
     def __init__(self) -> None:
         super().__init__()
         self.table = nn.Embedding(BUCKETS, VECTOR)
-        nn.init.normal_(self.table.weight, std=0.1)
+        nn.init.normal_(self.table.weight, std=0.02)
         self.out = nn.Linear(VECTOR, VECTOR)
         self.sparse = False  # sparse gradients of the table, while training
         self._words: dict[str, Word] = {}
@@ -91,7 +91,7 @@ class TextEncoder(nn.Module):
         texts = torch.repeat_interleave(torch.arange(len(trusted), device=summed.device), prepared.counts)
         trusted.index_add_(0, texts, prepared.trust.detach())
         present = prepared.counts > 0
-        vector = torch.tanh(self.out(summed / trusted.clamp(min=1e-3)[:, None])) * present[:, None]
+        vector = torch.tanh(self.out(summed / trusted.clamp(min=1e-3).sqrt()[:, None])) * present[:, None]
         return Encoded(vector, present, present.float())
 
 

@@ -87,7 +87,7 @@ class Preparation:
     ) -> None:
         self.text, self.voice, self.image, self.behavior = text, voice, image, behavior
         codes = {name: code for code, name in enumerate(known, 1)}
-        self.codes = np.zeros(256, np.int64)
+        self.codes = np.full(256, len(known) + 1)  # "other"
         self.codes[: len(actions)] = [codes.get(name, len(known) + 1) for name in actions]
         self.codes[NO_ACTION] = 0
         self.does = np.array([name not in SILENT for name in actions] + [True] * (256 - len(actions)))
@@ -159,7 +159,7 @@ class Preparation:
             item=features.item,
             category=features.category,
             brand=features.brand,
-            action=self.codes[features.action],
+            action=self.codes[np.where(features.action == NO_ACTION, NO_ACTION - 1, features.action)],
             time_ms=features.event_time_ms,
             gap_s=features.gap_s,
             numerics=features.numerics,

@@ -61,6 +61,10 @@ class Outcomes(NamedTuple):
     sentiment: NDArray[np.int64]  # of what was last said
     anomaly: NDArray[np.float32]  # made by a bot
 
+    def take(self, index: NDArray[np.int64]) -> Outcomes:
+        """Some of them."""
+        return Outcomes(*(column[index] for column in self))  # type: ignore[arg-type]  # all are arrays
+
     def labels(self) -> Labels:
         """As tensors."""
         return Labels(
@@ -88,10 +92,8 @@ class Material:
     texts_valid: Texts
     photos: Photos
     photos_valid: Photos
-    kinds: tuple[str, ...]
     sequences: list[Example]
     sequences_valid: list[Example]
-    sources: tuple[str, ...]  # what all this came from, for the model card
 
 
 def salted(example: Example, salt: int) -> Example:

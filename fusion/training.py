@@ -40,10 +40,10 @@ class Plan:
     """How long and how fast to learn."""
 
     text_epochs: int = 5
-    text_rate: float = 4e-3
+    text_rate: float = 2e-3
     voice_epochs: int = 2
     image_epochs: int = 30
-    epochs: int = 12
+    epochs: int = 10
     patience: int = 2
     rate: float = 2e-3
     segments: int = 8
@@ -112,7 +112,7 @@ def learn_words(
             group["lr"] *= 0.6 if epoch > 1 else 1.0
         batches = shuffled(len(texts), 256, rng)
         for chosen in journal.steps("words", batches):
-            bags = without_some(model.text.prepare(texts.text[chosen].tolist()), 0.15)
+            bags = without_some(model.text.prepare(texts.text[chosen].tolist()), 0.3)
             vector = model.text(bags).vector
             raw = sentiment(spoken(vector))
             feeling, topic = torch.from_numpy(texts.sentiment[chosen]), torch.from_numpy(texts.topic[chosen])
@@ -241,12 +241,14 @@ def calibrate(model: FusedModel, examples: Sequence[Example], texts: Texts) -> N
 def describe(model: FusedModel, examples: Sequence[Example], *, plan: Plan) -> FusedModel:
     """Segments and what is usual: from where each training user ended up. Gives the finished model."""
     prepare = preparation(model)
-    vectors, traits = [], []
+    vectors, traits, everywhere = [], [], []
     with torch.no_grad():
         for example in examples:
             inputs, fresh = encoded(model, prepare, example)
             last = inputs.memories["text"].last
-            vectors.append(model(inputs, fresh).fused.vector[last[last >= 0]])
+            vector = model(inputs, fresh).fused.vector
+            vectors.append(vector[last[last >= 0]])
+            everywhere.append(vector[torch.from_numpy(example.outcomes.anomaly != 1)][::5])
             traits.append(traits_of(example, model.config.actions))
     points = torch.cat(vectors)
     centres = in_order(k_means(points, plan.segments, seed=plan.seed), points)
@@ -256,8 +258,9 @@ def describe(model: FusedModel, examples: Sequence[Example], *, plan: Plan) -> F
     described.load_state_dict(model.state_dict())
     described.heads["segment"].get_buffer("centres").copy_(centres)
     anomaly = described.heads["anomaly"]
-    mean, spread = points.mean(0), points.std(0).clamp(min=0.05)
-    far = ((points - mean) / spread).square().mean(-1).sqrt()
+    people = torch.cat(everywhere)
+    mean, spread = people.mean(0), people.std(0).clamp(min=0.05)
+    far = ((people - mean) / spread).square().mean(-1).sqrt()
     for name, value in (("mean", mean), ("spread", spread), ("usual", torch.stack([far.mean(), far.std()]))):
         anomaly.get_buffer(name).copy_(value)
     return described.eval()

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from fusion.heads.binary import Binary, known_loss
 from fusion.heads.protocol import FUSED, Fused, Labels, Setup
 
-DENSITY_WEIGHT = 0.25
+STRANGEST = 0.5
+"""Score of a user who is no known bot but like nobody in training."""
 
 
 class Anomaly(Binary):
@@ -24,7 +25,9 @@ class Anomaly(Binary):
         self.out = nn.Linear(32, 1)
         self.register_buffer("mean", torch.zeros(FUSED))
         self.register_buffer("spread", torch.ones(FUSED))
-        self.register_buffer("usual", torch.tensor([1.0, 0.5]))  # mean and deviation of the distance in training
+        self.register_buffer(
+            "usual", torch.tensor([1.0, 0.5])
+        )  # mean and deviation of the distance of people in training
 
     def forward(self, fused: Fused) -> Tensor:
         """(n, 2): bot logit, distance in deviations from the usual one."""
@@ -37,6 +40,6 @@ class Anomaly(Binary):
         return known_loss(raw[:, 0], labels.anomaly)
 
     def columns(self, raw: Tensor) -> dict[str, Tensor]:
-        """`score` (n,): three quarters bot, one quarter strangeness (half at three deviations)."""
-        bot, strange = torch.sigmoid(raw[:, 0] / self.temperature), torch.sigmoid(2 * (raw[:, 1] - 3))
-        return {"score": (1 - DENSITY_WEIGHT) * bot + DENSITY_WEIGHT * strange}
+        """`score` (n,): a bot, or else up to a half for strangeness (half of that at four deviations)."""
+        bot, strange = torch.sigmoid(raw[:, 0] / self.temperature), torch.sigmoid(2 * (raw[:, 1] - 4))
+        return {"score": bot + (1 - bot) * STRANGEST * strange}

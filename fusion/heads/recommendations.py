@@ -61,10 +61,8 @@ class Recommendations(nn.Module):
 
     def render(self, columns: Columns) -> list[list[Recommendation]]:
         """Ranked products per event; fewer than k where fewer are known."""
+        ranks = range(1, columns["score"].shape[1] + 1)
         return [
-            [Recommendation(product, score, rank) for rank, (product, score) in enumerate(pairs, 1)]
-            for pairs in (
-                [pair for pair in zip(products, scores, strict=True) if pair[0] is not None]
-                for products, scores in zip(columns["product_id"].tolist(), rounded(columns["score"]), strict=True)
-            )
+            list(map(Recommendation, products, scores, ranks))[: len(products) - products.count(None)]  # None is last
+            for products, scores in zip(columns["product_id"].tolist(), rounded(columns["score"]), strict=True)
         ]

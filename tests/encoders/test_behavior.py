@@ -1,0 +1,79 @@
+"""Behaviour: silence fades the state, ids hash, several users at once are each alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encoders.behavior import (
+    CONTEXT_ROWS,
+    ITEM_ROWS,
+    STATE,
+    Acts,
+    BehaviorEncoder,
+    context_rows,
+    item_rows,
+    planned,
+)
+
+
+def acts(gap_s: float, *, state: int = 100) -> Acts:
+    one = np.ones(1, np.int64)
+    return Acts(
+        row=np.zeros(1, np.int64),
+        item=np.array([9], np.uint64),
+        category=np.zeros(1, np.uint64),
+        brand=np.zeros(1, np.uint64),
+        action=one,
+        time_ms=one * 10**12,
+        gap_s=np.array([gap_s], np.float32),
+        numerics=np.full((1, 2), np.nan, np.float32),
+        ring_item=np.zeros((1, 4), np.uint64),
+        ring_action=np.zeros((1, 4), np.int64),
+        ring_time_ms=np.zeros((1, 4), np.int64),
+        state=np.full((1, STATE), state, np.int8),
+    )
+
+
+def test_silence_says_something() -> None:
+    torch.manual_seed(0)
+    encoder = BehaviorEncoder(3, 2)
+    with torch.no_grad():
+        encoder.decay.fill_(2.0)
+        soon, late = (encoder.recur(torch.zeros(1, STATE), encoder.prepare(acts(gap))) for gap in (1, 10_000_000))
+    assert late.abs().mean() < soon.abs().mean()
+
+
+def test_the_state_is_whole_127ths() -> None:
+    encoder = BehaviorEncoder(3, 2).eval()
+    with torch.no_grad():
+        state = encoder(encoder.prepare(acts(5))).vector[:, :STATE] * 127
+    torch.testing.assert_close(state, state.round(), atol=1e-4, rtol=0)
+    assert state.abs().max() <= 127
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20))
+def test_any_id_has_rows_and_only_absence_is_row_zero(hashes: list[int]) -> None:
+    given_ = np.array(hashes, np.uint64)
+    rows = item_rows(given_)
+    assert ((rows >= 0) & (rows <= 2 * ITEM_ROWS)).all()
+    assert ((rows == 0).all(1) == (given_ == 0)).all()
+    both = context_rows(given_, given_[::-1].copy())
+    assert ((both >= 0) & (both <= 2 * CONTEXT_ROWS)).all()
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=8))
+def test_the_plan_takes_every_event_once_and_in_its_users_order(counts: list[int]) -> None:
+    row = np.repeat(np.arange(len(counts)), counts)
+    order, place, users, active = planned(row, np.array(counts))
+    assert sorted(order.tolist()) == list(range(len(row)))
+    assert order[place].tolist() == list(range(len(row)))
+    start = 0
+    for nth, size in enumerate(active):
+        taken = order[start : start + size].numpy()
+        first = np.searchsorted(row, row[taken])
+        assert (taken - first == nth).all()
+        assert row[taken].tolist() == users[:size].tolist()
+        start += size
