@@ -144,6 +144,8 @@ class Web(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65_535)
     """0 picks a free port."""
+    advertise: str = Field("", pattern=r"^(https?://[^/]+)?$")
+    """Where other workers reach this one; what it binds when empty."""
     token: SecretStr = SecretStr("")
     """Guards user data; required where the host is not loopback."""
 

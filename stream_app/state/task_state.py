@@ -262,8 +262,7 @@ class TaskState:
             self._clock.restore(read["clock"], now_ms=now_ms)
             self._recorded = record
         ids = [key.removeprefix(ESCAPED) for key in kept]
-        layout.unpack(self._users, self._windows, ids, list(kept.values()))
-        self._windows.expire(self._clock.watermark_ms)
+        layout.unpack(self._users, self._windows, ids, list(kept.values()), watermark_ms=self._clock.watermark_ms)
 
     def user(self, user: str) -> dict[str, Any] | None:
         """What is known about a user, for people; None for a stranger."""
@@ -303,6 +302,12 @@ class TaskState:
                 for at, (window, products) in enumerate(zip(batch.rows, batch.unique_products().tolist(), strict=True))
             ],
         }
+
+    def windows_of(self, user: str) -> WindowBatch:
+        """A user's windows as in `user`, as updates; none for a stranger."""
+        row = self._users.find(user.encode())
+        held = np.zeros(0, np.int64) if row is None else self._windows.walk(np.array([row]))[1]
+        return self._batch(held, is_final=False)
 
     def memory_bytes(self) -> int:
         """Arrays, indexes and identities, about."""

@@ -9,12 +9,13 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import orjson
 
+from stream_app.insights.part import Part
 from stream_app.metrics import Metrics, read
 from stream_app.records import OutputRecord
 from stream_app.web.status import Status
@@ -27,6 +28,9 @@ SHOWN_PREDICTIONS, SHOWN_SIGNALS = 8, 30
 NEW_PREDICTIONS = 2
 """Per snapshot; a person cannot read more."""
 REMEMBERED_SIGNALS = 4096
+REMEMBERED_SHOPPERS = 512
+DOTS, NEW_DOTS = 150, 16
+"""Shoppers on the map, and how many of them a snapshot may move."""
 
 
 class Live:
@@ -43,7 +47,12 @@ class Live:
         self._samples: deque[dict[str, Any]] = deque()
         self._predictions: deque[dict[str, Any]] = deque(maxlen=SHOWN_PREDICTIONS)
         self._signals: deque[dict[str, Any]] = deque(maxlen=SHOWN_SIGNALS)
+        self._placed: deque[bytes] = deque(maxlen=NEW_DOTS)
+        self._dots: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._number = 0
+        self._shown: OrderedDict[str, str] = OrderedDict()  # name on the page → user id
+        self.insights: Callable[[], Sequence[Part]] = tuple
+        """Where the newest aggregates come from; set by the owner."""
         self._closed = False
 
     @property
@@ -63,8 +72,13 @@ class Live:
                 continue
             if record.topic.endswith("predictions"):
                 self._fresh.append(record.value)
+                self._placed.append(record.value)
             elif record.topic.endswith("engagement") and b'"signals":["' in record.value:
                 self._signalled.append(record.value)
+
+    def user_of(self, name: str) -> str | None:
+        """The id of a shopper by the name that the page showed lately."""
+        return self._shown.get(name)
 
     async def watch(self) -> AsyncGenerator[bytes, None]:
         """JSON snapshots until the hub closes; a watcher that is too slow misses some."""
@@ -134,6 +148,8 @@ class Live:
             "lag_records": int(now["lag"]),
             "verdicts": now["verdicts"],
             "predictions": list(self._predictions),
+            "insights": [_insight(part) for part in self.insights()],
+            "map": list(self._dots.values()),
             "signals": list(self._signals),
         }
 
@@ -155,8 +171,21 @@ class Live:
     def _take_in(self) -> None:
         while self._fresh:
             self._predictions.append(self._prediction(orjson.loads(self._fresh.popleft())))
+        while self._placed:
+            self._place(orjson.loads(self._placed.popleft()))
         while self._signalled:
             self._note_signals(orjson.loads(self._signalled.popleft()))
+
+    def _place(self, record: dict[str, Any]) -> None:
+        """Where a shopper is on the map: likely to buy to the right, likely to leave at the top."""
+        outputs, user = record["outputs"], self._name(str(record.get("user_id")))
+        scores = [(outputs.get(head) or {}).get("score") for head in ("purchase", "churn")]
+        segment = (outputs.get("segment") or {}).get("label")
+        if segment and None not in scores:
+            self._dots[user] = {"user": user, "buys": scores[0], "leaves": scores[1], "segment": segment}
+            self._dots.move_to_end(user)
+            if len(self._dots) > DOTS:
+                self._dots.popitem(last=False)
 
     def _prediction(self, record: dict[str, Any]) -> dict[str, Any]:
         """The few fields that the page shows, chosen by name."""
@@ -187,8 +216,23 @@ class Live:
 
     def _entry(self, record: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
-        user = blake2b(record["user_id"].encode(), key=self._key, digest_size=3).hexdigest()
-        return {"id": self._number, "at_ms": int(time.time() * 1000), "user": user}
+        name = self._name(str(record.get("user_id")))
+        return {"id": self._number, "at_ms": int(time.time() * 1000), "user": name}
+
+    def _name(self, user: str) -> str:
+        """A name made up for this run, under which the shopper can be asked for while remembered."""
+        name = blake2b(user.encode(), key=self._key, digest_size=3).hexdigest()
+        self._shown[name] = user
+        self._shown.move_to_end(name)
+        if len(self._shown) > REMEMBERED_SHOPPERS:
+            self._shown.popitem(last=False)
+        return name
+
+
+def _insight(part: Part) -> dict[str, Any]:
+    """A part as the page draws it."""
+    cells = [{"key": cell.key, "users": cell.users, "count": cell.count, "mean": cell.mean} for cell in part.cells]
+    return {"metric": part.metric, "start": part.window.start, "final": part.window.is_final, "cells": cells[:10]}
 
 
 def _put(queue: asyncio.Queue[bytes | None], snapshot: bytes | None) -> None:

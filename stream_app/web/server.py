@@ -9,18 +9,22 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import orjson
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from stream_app.errors import DependencyError, SettingsError
+from stream_app.insights import METRICS
 from stream_app.metrics import Metrics
 from stream_app.settings import Web
+from stream_app.web.answers import Answers
+from stream_app.web.journey import journey
 from stream_app.web.live import Live
+from stream_app.web.openapi import openapi
+from stream_app.web.relay import ROUTED, Relay
 from stream_app.web.status import Status
 
-UserLookup = Callable[[str], Awaitable[Mapping[str, Any] | None]]
-"""User id → state, windows and last prediction as JSON values; None for a user never seen."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ASSETS = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
@@ -39,13 +43,15 @@ class WebServer:
     """Serves one worker inside its event loop. Raises SettingsError when it must not or cannot bind."""
 
     def __init__(
-        self, settings: Web, metrics: Metrics, status: Status, live: Live, *, users: UserLookup | None = None
+        self, settings: Web, metrics: Metrics, status: Status, live: Live, *, answers: Answers | None = None
     ) -> None:
         self._token = settings.token.get_secret_value()
         if not self._token and not _is_loopback(settings.host):
             raise SettingsError(f"setting web.token: required because web.host {settings.host} is not loopback")
         self._settings, self._metrics, self._status, self._live = settings, metrics, status, live
-        self._users = users
+        self._answers = answers
+        self._relay = Relay(self._token)
+        self._openapi = openapi()
         self._assets = {name: files(__package__).joinpath(name).read_bytes() for name in ASSETS}
         app = web.Application(middlewares=[self._guard])
         app.on_response_prepare.append(_set_headers)
@@ -58,8 +64,13 @@ class WebServer:
                 web.get("/readyz", self._readyz),
                 web.get("/v1/live", self._stream),
                 web.get("/v1/users/{id}", self._user),
+                web.get("/v1/recommendations/{id}", self._recommendations),
+                web.get("/v1/journeys/{id}", self._journey),
+                web.get("/v1/insights", self._insights),
+                web.get("/v1/openapi.json", self._document),
             ]
         )
+        self.routes = [route for route in app.router.routes() if route.method == "GET"]
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         self.url = ""
 
@@ -78,6 +89,7 @@ class WebServer:
     async def stop(self) -> None:
         """End the watchers and close."""
         self._live.close()
+        await self._relay.close()
         await self._runner.cleanup()
 
     @web.middleware
@@ -117,11 +129,53 @@ class WebServer:
         return _json({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
 
     async def _user(self, request: web.Request) -> web.Response:
+        return await self._find(request, "users", request.match_info["id"])
+
+    async def _recommendations(self, request: web.Request) -> web.Response:
+        return await self._find(request, "recommendations", request.match_info["id"])
+
+    async def _find(self, request: web.Request, kind: str, user: str) -> web.Response:
+        """From this worker's state, else from the worker that owns the user."""
+        if (answers := self._answers) is None:
+            return _json({"error": "no such user here"}, status=404)
         try:
-            found = await self._users(request.match_info["id"]) if self._users else None
+            found = await (answers.user(user) if kind == "users" else answers.recommendations(user))
+            if found is not None:
+                return _json(found)
+            owner = None if ROUTED in request.headers else answers.owner(user)
+            if owner and owner != self.advertised:
+                return await self._relay.ask(owner, kind, user)
         except DependencyError as error:
             return _json({"error": str(error)}, status=503)
-        return _json({"error": "no such user here"}, status=404) if found is None else _json(found)
+        return _json({"error": "no such user here"}, status=404)
+
+    async def _journey(self, request: web.Request) -> web.Response:
+        """A shopper of the live page by the name shown there; their id does not leave the worker."""
+        user = self._live.user_of(request.match_info["id"])
+        found = await self._answers.user(user) if user and self._answers else None
+        if found is None:
+            return _json({"error": "no such shopper any more"}, status=404)
+        return _json(journey(found, request.match_info["id"]))
+
+    async def _insights(self, request: web.Request) -> web.Response:
+        query = request.query
+        try:
+            windows, top = int(query.get("windows", "1")), int(query.get("top", "20"))
+        except ValueError:
+            windows = top = 0
+        metric = query.get("metric")
+        if not (1 <= windows <= 48 and 1 <= top <= 1000) or metric not in (None, *METRICS):
+            return _json({"error": "metric, windows (1 to 48) or top (1 to 1000) is wrong"}, status=400)
+        parts = self._answers.insights(metric, windows, top) if self._answers else ()
+        return web.Response(body=msgspec.json.encode({"insights": parts}), content_type="application/json")
+
+    async def _document(self, _: web.Request) -> web.Response:
+        return _json(self._openapi)
+
+    @property
+    def advertised(self) -> str:
+        """Where other workers reach this one."""
+        return self._settings.advertise or self.url
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: `data: <snapshot>`."""

@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from msgspec.json import encode
@@ -35,9 +35,13 @@ from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, RecordLike
 from stream_app.settings import Settings
 from stream_app.signals import SIGNALS, check, derive
+from stream_app.signals.complaint import complaint_topics
+from stream_app.signals.funnel import STEPS, funnel_step
+from stream_app.signals.next_best_action import next_best_action
 from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.worker.inbox import Taken
+from stream_app.worker.isolation import Scored, isolate, without
 from stream_app.worker.routing import partition_of, routed
 
 VERDICT_NAMES = {DUPLICATE: "duplicate", LATE: "late", PARTIAL: "partial"}
@@ -45,6 +49,8 @@ STRENGTHS = strength_codes(ACTIONS)
 SLOTS = {name: at for at, name in enumerate(SIGNALS)}
 SEARCHES = [code for code, action in enumerate(ACTIONS) if action == "search"]
 FUTURE_ERROR = EventError("future_timestamp", "event_time is more than an hour ahead", stage="time", field="event_time")
+
+POISON_ERROR = EventError("poison", "The model failed on this event", stage="inference")
 
 
 class Timing(NamedTuple):
@@ -120,12 +126,31 @@ class Pipeline:
             grace_ms=settings.state.grace_ms,
             segments=self._segments,
         )
+        self._advert: OutputRecord | None = None
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
     def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
         """The state from the changelog's last value per key."""
         self.state.restore(((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)), now_ms=now_ms)
         self._ledger.restore((k, v) for k, v in pairs.items() if k.startswith(insights.OWN))
+
+    def describe(self, user: str) -> dict[str, Any] | None:
+        """The user's state with what their windows say now; None for a stranger."""
+        found, windows = self.state.user(user), self.state.windows_of(user)
+        if found is None:
+            return None
+        score, signals = derive(windows, self._signals)
+        said = zip(score.tolist(), signals, funnel_step(windows).tolist(), complaint_topics(windows), strict=True)
+        for shown, (figure, names, step, topics) in zip(found["windows"], said, strict=True):
+            shown |= {"engagement_score": figure, "signals": names, "funnel_step": STEPS[step]}
+            shown |= {"complaint_topics": topics, "next_best_action": next_best_action(names)}
+        segment = found["prediction"]["segment"]
+        found["prediction"]["segment"] = None if segment is None else self._segments[segment]
+        return found
+
+    def advertise(self, url: str) -> None:
+        """Tell the other workers, with the next transaction, that this task is served there."""
+        self._advert = OutputRecord(self._names.workers, b"%d" % self._number, url.encode(), partition=0)
 
     async def run(self, taken: Taken, *, now_ms: int) -> Publication:
         """Everything that one merged batch leads to."""
@@ -143,7 +168,7 @@ class Pipeline:
     def tick(self, *, now_ms: int) -> Publication | None:
         """Close the windows of silent users by the idle clock; None when nothing was due."""
         finals = self.state.tick(now_ms)
-        if not len(finals):
+        if not len(finals) and self._advert is None:
             return None
         out = Publication()
         self._engage(out, finals)
@@ -187,9 +212,25 @@ class Pipeline:
             rows = self.state.update(events)
             features, digests = self.state.features(events, rows)
         started_s = time.perf_counter()
-        predictions, cpu_s = await asyncio.get_running_loop().run_in_executor(self._device, self._score, features)
+        scored, cpu_s = await asyncio.get_running_loop().run_in_executor(self._device, self._score, features)
         inference_s = time.perf_counter() - started_s
         self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
+        if not scored.kept.all():
+            self._poisoned(out, events, records, np.sort(rows.order[~scored.kept]))
+        predictions = scored.predictions
+        if predictions is None:
+            self._engage(out, self.state.open_windows())
+            return
+        if not scored.kept.all():
+            rows, good, users = without(rows, scored.kept)
+            events, records, positions, watermark_ms = (
+                events.take(good),
+                records[good],
+                positions[good],
+                watermark_ms[good],
+            )
+            digests = [digest for digest, kept in zip(digests, scored.kept.tolist(), strict=True) if kept]
+            predictions = replace(predictions, carried=predictions.carried[users])
         with self._metrics.stage("derive", n):
             started_ms = self.state.session_start_ms(rows)
             columns = predictions.columns
@@ -212,11 +253,18 @@ class Pipeline:
             self._predict(out, events, records, made, chain, started_ms[back], positions, watermark_ms, timing)
         self._engage(out, self.state.open_windows())
 
-    def _score(self, features: FeatureBatch) -> tuple[PredictionBatch, float]:
+    def _score(self, features: FeatureBatch) -> tuple[Scored, float]:
         """On the device thread."""
         cpu_s = time.thread_time()
-        predictions = self._scorer.score(features)
-        return predictions, time.thread_time() - cpu_s
+        scored = isolate(self._scorer.score, features)
+        return scored, time.thread_time() - cpu_s
+
+    def _poisoned(self, out: Publication, events: EventBatch, records: Objects, offenders: NDArray[np.int64]) -> None:
+        """Set aside what the model could not score; it was counted as predicted when it was admitted."""
+        for i in offenders.tolist():
+            at = int(events.source_input[i])
+            out.verdicts[self._inputs[at], "predicted"] -= 1
+            self._set_aside(out, at, records[i], POISON_ERROR)
 
     def _sort_out(
         self, out: Publication, events: EventBatch, records: Objects, admission: Admission
@@ -360,10 +408,9 @@ class Pipeline:
             out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))
 
     def _changelog(self) -> list[OutputRecord]:
-        return [
-            OutputRecord(self._names.state, key, value)
-            for key, value in (*self.state.changes(), *self._ledger.changes())
-        ]
+        advert, self._advert = self._advert, None
+        changes = (*self.state.changes(), *self._ledger.changes())
+        return [*filter(None, (advert,)), *(OutputRecord(self._names.state, key, value) for key, value in changes)]
 
 
 def said_sentiment(events: EventBatch, predictions: PredictionBatch) -> NDArray[np.float32]:

@@ -35,6 +35,7 @@ from stream_app.web.server import WebServer
 from stream_app.web.status import Status
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.serving import Serving
 from stream_app.worker.supervisor import RESTARTS
 from stream_app.worker.task import Task
 
@@ -65,6 +66,8 @@ class Worker:
         self._stopping = asyncio.Event()
         self._app: BatchApp
         self._scorer: Scorer
+        self._serving: Serving
+        self._url = ""
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; what was taken is committed before it returns."""
@@ -73,9 +76,13 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._scorer = await loop.run_in_executor(self._device, self._load_model)
-        web = WebServer(settings.web, self._metrics, self._status, self._live, users=self._user)
+        reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
+        self._serving = Serving(reader, self._names, self._pipelines, partitions=settings.topics.partitions)
+        self._live.insights = self._serving.insights
+        web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
         if settings.web.enabled:
             await web.start()
+            self._url = web.advertised
             log.info("serving", extra={"url": web.url})
         if not await self._reach_broker():
             await web.stop()
@@ -83,6 +90,7 @@ class Worker:
         reader = LogReader(settings.broker, [(self._names.item_log, 0)])
         item_log = ItemLog(reader, self._scorer.index, self._device, self.crash)
         await item_log.start()
+        await self._serving.start(self.crash)
         self._metrics.up.set(1)
         self._metrics.restarts.inc(int(os.environ.get(RESTARTS, "0")))
         self._app = self._build_app()
@@ -94,6 +102,7 @@ class Worker:
         await self._stop_tasks()
         await self._app.stop()
         await item_log.stop()
+        await self._serving.stop()
         await web.stop()
         self._device.shutdown()
 
@@ -228,6 +237,8 @@ class Worker:
         read = await task.start(LogReader(self._settings.broker, [(self._names.state, task.number)]))
         seconds = time.monotonic() - started_s
         self._metrics.set_restored(task.number, seconds)
+        if self._url:
+            task.pipeline.advertise(self._url)
         self._status.restored(task.number)
         users = len(task.pipeline.state)
         log.info("restored", extra={"partition": task.number, "records": read, "users": users, "seconds": seconds})
@@ -244,6 +255,7 @@ class Worker:
     def _on_commit(self, publication: Publication) -> None:
         committed_ms = time.time_ns() // 1_000_000
         publication.count(self._metrics, committed_ms)
+        self._serving.remember(publication.outputs)
         if self._live.watched:
             self._live.feed(publication.outputs)
 
@@ -273,8 +285,5 @@ class Worker:
         await asyncio.gather(*[task.stop() for task in self._tasks.values()])
         self._tasks.clear()
 
-    async def _user(self, user: str) -> dict[str, Any] | None:
-        for task in self._tasks.values():
-            if (found := task.pipeline.state.user(user)) is not None:
-                return found
-        return None
+    def _pipelines(self) -> list[Pipeline]:
+        return [task.pipeline for task in self._tasks.values()]

@@ -10,9 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from stream_app.errors import DependencyError, SettingsError
+from stream_app.insights.part import Part
 from stream_app.metrics import Metrics
+from stream_app.outputs.engagement import Window
 from stream_app.settings import Web
-from stream_app.web import Live, Status, UserLookup, WebServer
+from stream_app.web import Answers, Live, Status, WebServer
 
 TOKEN = "a-long-secret"
 
@@ -20,26 +22,44 @@ TOKEN = "a-long-secret"
 class Served:
     """A running server and its parts."""
 
-    def __init__(self, settings: Web, users: UserLookup | None = None) -> None:
+    def __init__(self, settings: Web, answers: Answers | None = None) -> None:
         self.metrics = Metrics()
         self.status = Status(self.metrics)
         self.live = Live(self.metrics, self.status, watchers=2)
-        self.server = WebServer(settings, self.metrics, self.status, self.live, users=users)
+        self.server = WebServer(settings, self.metrics, self.status, self.live, answers=answers)
 
     async def get(self, path: str, **headers: str) -> tuple[int, bytes]:
         async with ClientSession() as session, session.get(self.server.url + path, headers=headers) as response:
             return response.status, await response.read()
 
 
-async def find_user(user: str) -> Mapping[str, Any] | None:
-    if user == "broken":
-        raise DependencyError("the state is being restored")
-    return {"user_id": user, "sessions": 2} if user in ("ann", "安/ü") else None
+PART = Part("funnel", Window("tumbling", "2024-05-01T12:00:00Z", "2024-05-01T13:00:00Z", True), None, 5, 1.0, 0, [])
+
+
+class Desk:
+    """Knows ann; bob lives elsewhere."""
+
+    def __init__(self, *known: str, elsewhere: str | None = None) -> None:
+        self.known, self.elsewhere = known, elsewhere
+
+    async def user(self, user: str) -> Mapping[str, Any] | None:
+        if user == "broken":
+            raise DependencyError("the state is being restored")
+        return {"user_id": user, "sessions": 2} if user in self.known else None
+
+    async def recommendations(self, user: str) -> Mapping[str, Any] | None:
+        return {"user_id": user, "items": []} if user in self.known else None
+
+    def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> list[Part]:
+        return [PART][:windows] if metric in (None, "funnel") and top else []
+
+    def owner(self, user: str) -> str | None:
+        return self.elsewhere if user == "bob" else None
 
 
 @pytest.fixture
 async def open_server() -> AsyncIterator[Served]:
-    served = Served(Web(port=0), find_user)
+    served = Served(Web(port=0), Desk("ann", "安/ü"))
     await served.server.start()
     yield served
     await served.server.stop()
@@ -47,7 +67,7 @@ async def open_server() -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def guarded() -> AsyncIterator[Served]:
-    served = Served(Web(host="0.0.0.0", port=0, token=SecretStr(TOKEN)), find_user)
+    served = Served(Web(host="0.0.0.0", port=0, token=SecretStr(TOKEN)), Desk("ann", "安/ü"))
     await served.server.start()
     yield served
     await served.server.stop()
@@ -148,3 +168,41 @@ async def test_watchers_are_limited(open_server: Served) -> None:
         assert (await open_server.get("/v1/live"))[0] == 503
         for stream in streams:
             stream.close()
+
+
+async def test_a_user_of_another_worker_is_asked_for_there_once() -> None:
+    token = SecretStr(TOKEN)
+    home = Served(Web(port=0, token=token), Desk("bob"))
+    await home.server.start()
+    door = Served(Web(port=0, token=token), Desk("ann", elsewhere=home.server.url))
+    await door.server.start()
+    mirror = Served(Web(port=0, token=token), Desk(elsewhere=door.server.url))  # believes what is no longer so
+    await mirror.server.start()
+    right = {"Authorization": f"Bearer {TOKEN}"}
+    for kind in ("users", "recommendations"):
+        status, body = await door.get(f"/v1/{kind}/bob", **right)
+        assert (status, orjson.loads(body)["user_id"]) == (200, "bob")
+        assert (await door.get(f"/v1/{kind}/bob"))[0] == 401
+        assert (await mirror.get(f"/v1/{kind}/bob", **right))[0] == 404
+        assert (await door.get(f"/v1/{kind}/nobody", **right))[0] == 404
+    await home.server.stop()
+    assert (await door.get("/v1/users/bob", **right))[0] == 503
+    for served in (door, mirror):
+        await served.server.stop()
+
+
+async def test_insights_are_asked_for_by_metric(open_server: Served) -> None:
+    status, body = await open_server.get("/v1/insights?metric=funnel&windows=3")
+    assert (status, [part["metric"] for part in orjson.loads(body)["insights"]]) == (200, ["funnel"])
+    for wrong in ("metric=none", "windows=0", "windows=x", "top=0"):
+        assert (await open_server.get(f"/v1/insights?{wrong}"))[0] == 400
+
+
+async def test_every_route_is_in_the_openapi_document(open_server: Served) -> None:
+    document = orjson.loads((await open_server.get("/v1/openapi.json"))[1])
+    routes = {route.resource.canonical for route in open_server.server.routes if route.resource}
+    assert set(document["paths"]) == routes - {"/", "/assets/{name}"}
+
+
+async def test_a_journey_is_asked_for_by_the_name_on_the_page(open_server: Served) -> None:
+    assert (await open_server.get("/v1/journeys/abcdef"))[0] == 404

@@ -1,0 +1,121 @@
+"""What the HTTP surface answers from: last predictions, merged insights, and which worker owns whose state."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import orjson
+
+from stream_app.insights.part import Part, merge
+from stream_app.outputs.topics import TopicNames
+from stream_app.records import OutputRecord, RecordLike
+from stream_app.signals import SIGNALS
+from stream_app.transport.log_reader import LogReader
+from stream_app.worker.pipeline import Pipeline
+from stream_app.worker.routing import partition_of
+
+USERS, PREDICTIONS = 20_000, 5
+"""Remembered: the last predictions of the latest users; the rest come back with their next event."""
+WINDOWS = 48
+"""Windows of insights kept."""
+_PART = msgspec.json.Decoder(Part).decode
+
+
+class Serving:
+    """Everything on the event loop. `pipelines` gives those of this worker's tasks."""
+
+    def __init__(
+        self, reader: LogReader, names: TopicNames, pipelines: Callable[[], Iterable[Pipeline]], *, partitions: int
+    ) -> None:
+        self._reader, self._names, self._pipelines, self._partitions = reader, names, pipelines, partitions
+        self._last: OrderedDict[bytes, deque[bytes]] = OrderedDict()
+        self._parts: dict[bytes, Part] = {}
+        self._urls: dict[int, str] = {}
+        self._follower: asyncio.Task[None] | None = None
+
+    async def start(self, crash: Callable[[BaseException], None]) -> None:
+        """Catch up with insights and owners, then follow."""
+        await self._reader.start()
+        async for chunk in self._reader.to_end():
+            self._take_in(chunk)
+        self._follower = asyncio.create_task(self._follow(crash), name="serving")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.wait([self._follower])
+        await self._reader.stop()
+
+    def remember(self, outputs: Iterable[OutputRecord]) -> None:
+        """Committed records: the predictions among them."""
+        topic, last = self._names.predictions, self._last
+        for record in outputs:
+            if record.topic == topic and record.key is not None and record.value is not None:
+                if (held := last.get(record.key)) is None:
+                    held = last[record.key] = deque(maxlen=PREDICTIONS)
+                held.append(record.value)
+                last.move_to_end(record.key)
+        while len(last) > USERS:
+            last.popitem(last=False)
+
+    async def user(self, user: str) -> Mapping[str, Any] | None:
+        """State, windows with what they say, last predictions and why; None where this worker does not know them."""
+        found = next((found for pipe in self._pipelines() if (found := pipe.describe(user)) is not None), None)
+        if found is None:
+            return None
+        last = [orjson.loads(value) for value in reversed(self._last.get(user.encode(), ()))]
+        fired = dict.fromkeys(name for window in found["windows"] for name in window["signals"])
+        why = {
+            "modalities": last[0]["modalities"] if last else None,
+            "signals": {name: inspect.getdoc(SIGNALS[name]) for name in fired},
+        }
+        return {**found, "predictions": last, "why": why}
+
+    async def recommendations(self, user: str) -> Mapping[str, Any] | None:
+        """Those of the last prediction, else what is trending; None where this worker does not know the user."""
+        if not any(user.encode() in pipe.state for pipe in self._pipelines()):
+            return None
+        if held := self._last.get(user.encode()):
+            last = orjson.loads(held[-1])
+            made = {name: last[name] for name in ("prediction_id", "event_time", "model")}
+            return {"user_id": user, "source": "prediction", **made, "items": last["outputs"]["recommendations"]}
+        trends = next((part.cells for part in self.insights("trending_items") if part.cells), [])[:10]
+        items = [{"product_id": cell.key, "score": None, "rank": at} for at, cell in enumerate(trends, start=1)]
+        return {"user_id": user, "source": "trending", "items": items}
+
+    def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> list[Part]:
+        """Merged over all tasks, newest window first; `windows` of each metric."""
+        chosen = [part for part in self._parts.values() if metric in (None, part.metric)]
+        starts = sorted({part.window.start for part in chosen}, reverse=True)[:windows]
+        return merge((part for part in chosen if part.window.start in starts), top=top)
+
+    def owner(self, user: str) -> str | None:
+        """Address of the worker that has the user's state, as far as is known."""
+        return self._urls.get(partition_of(user.encode(), self._partitions))
+
+    async def _follow(self, crash: Callable[[BaseException], None]) -> None:
+        try:
+            while True:
+                self._take_in(await self._reader.fetch(timeout_ms=1_000))
+        except Exception as error:
+            crash(error)
+
+    def _take_in(self, records: Sequence[RecordLike]) -> None:
+        for record in records:
+            key, value = record.key or b"", record.value or b""
+            if record.topic == self._names.workers:
+                self._urls[int(key)] = value.decode()
+            elif value:
+                self._parts[key] = _PART(value)
+            else:
+                self._parts.pop(key, None)
+        starts = {part.window.start for part in self._parts.values()}
+        if len(starts) > WINDOWS:
+            oldest = sorted(starts)[-WINDOWS]
+            self._parts = {key: part for key, part in self._parts.items() if part.window.start >= oldest}
