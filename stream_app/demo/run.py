@@ -45,7 +45,13 @@ async def run(
     """The demo; True when the account balances (always for an endless one that was stopped)."""
     started_s = time.monotonic()
     console = Console(stderr=as_json, quiet=as_json)
-    settings = load(web__port=port, log__format="json", pipeline__name="stream-app-demo", topics__partitions=PARTITIONS)
+    settings = load(
+        web__port=port,
+        log__format="json",
+        pipeline__name="stream-app-demo",
+        topics__partitions=PARTITIONS,
+        insights__window_ms=DAY_MS,  # of the simulated time, which runs far ahead of ours
+    )
     pace = Speed.parse(speed or ("200/s" if events is None else "max"))
     stream = _stream(settings, source, data, seed=seed, events=events)
     console.print("starting Apache Kafka and a worker on this machine …")

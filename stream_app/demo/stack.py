@@ -73,6 +73,7 @@ def worker_environment(settings: Settings, **more: str) -> dict[str, str]:
         "TOPICS__PREFIX": settings.topics.prefix,
         "TOPICS__PARTITIONS": str(settings.topics.partitions),
         "PIPELINE__NAME": settings.pipeline.name,
+        "INSIGHTS__WINDOW_MS": str(settings.insights.window_ms),
         "WEB__HOST": settings.web.host,
         "WEB__PORT": str(settings.web.port),
         "DATA_DIR": str(settings.data_dir),
