@@ -20,7 +20,7 @@ class Retrieval:
     """The index's candidates (also met, repeated and popular items) by index score + weight * cosine; one thread.
 
     The model knows no product (ids are hashed anew while it learns), so items that the index does not name lie in
-    directions that mean nothing: measured, weighing all of them found no more and cost twenty times as much.
+    directions that mean nothing: measured, weighing all of them found no more.
     """
 
     def __init__(self, items: nn.Embedding, index: ItemIndex) -> None:

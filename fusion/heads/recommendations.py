@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from encoders.protocol import VECTOR
 from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
 
-
 SAMPLED = 1024
 """Positions of a batch that the loss looks at, and so one more than the negatives of each."""
 
