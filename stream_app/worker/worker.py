@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -93,6 +94,8 @@ class Worker:
         await self._serving.start(self.crash)
         self._metrics.up.set(1)
         self._metrics.restarts.inc(int(os.environ.get(RESTARTS, "0")))
+        gc.freeze()  # modules and model stay: no collection need walk them
+        gc.set_threshold(50_000, 50, 50)  # a batch makes thousands of objects and no cycles
         self._app = self._build_app()
         await self._app.start()
         gauges = asyncio.create_task(self._keep_gauges())
