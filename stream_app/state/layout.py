@@ -62,10 +62,19 @@ def _cut(column: NDArray[Any], bounds: Ints) -> list[memoryview]:
     return [whole[first:end] for first, end in pairwise(edges)]
 
 
-def unpack(users: UserTable, windows: WindowTable, ids: Sequence[bytes], values: Sequence[bytes]) -> None:
-    """Append these users. A scorer's part of another layout comes back blank; else it is a StateError."""
+def unpack(
+    users: UserTable, windows: WindowTable, ids: Sequence[bytes], values: Sequence[bytes], *, watermark_ms: int
+) -> None:
+    """Append these users, and their windows that the watermark leaves within reach.
+
+    A scorer's part of another layout comes back blank; any other difference is a StateError.
+    """
+    users.reserve(len(ids))
     for first in range(0, len(ids), CHUNK):
-        _unpack(users, windows, ids[first : first + CHUNK], values[first : first + CHUNK])
+        chunk = slice(first, first + CHUNK)
+        owners, head, tails = _unpack_users(users, ids[chunk], values[chunk])
+        if tails:
+            _unpack_windows(windows, owners, head, tails, watermark_ms)
 
 
 @cache
@@ -85,7 +94,10 @@ def _former(windows: WindowTable, at: Ints, held: Ints, bounds: Ints) -> dict[in
     return found
 
 
-def _unpack(users: UserTable, windows: WindowTable, ids: Sequence[bytes], values: Sequence[bytes]) -> None:
+def _unpack_users(
+    users: UserTable, ids: Sequence[bytes], values: Sequence[bytes]
+) -> tuple[Ints, NDArray[np.void], list[bytes]]:
+    """Those with windows: their rows, heads and what follows the row."""
     dtype = users.rows.dtype
     base, carried = versions(dtype)
     if min(map(len, values)) < HEAD.itemsize:
@@ -108,12 +120,12 @@ def _unpack(users: UserTable, windows: WindowTable, ids: Sequence[bytes], values
     active = np.flatnonzero(head["windows"])
     offsets = (HEAD.itemsize + head["row_bytes"].astype(np.int64)).tolist()
     tails = [values[one][offsets[one] :] for one in active.tolist()]
-    _unpack_windows(windows, owners[active], head[active], tails)
+    return owners[active], head[active], tails
 
 
-def _unpack_windows(windows: WindowTable, owners: Ints, head: NDArray[np.void], tails: list[bytes]) -> None:
-    if not tails:
-        return
+def _unpack_windows(
+    windows: WindowTable, owners: Ints, head: NDArray[np.void], tails: list[bytes], watermark_ms: int
+) -> None:
     counts = head["windows"].astype(np.int64)
     row_bytes = (counts * WINDOW.itemsize).tolist()
     rows = np.frombuffer(b"".join([tail[:size] for tail, size in zip(tails, row_bytes, strict=True)]), WINDOW)
@@ -125,10 +137,14 @@ def _unpack_windows(windows: WindowTable, owners: Ints, head: NDArray[np.void], 
     products[np.arange(SKETCH) < kept[:, None]] = np.frombuffer(
         b"".join([tail[size:end] for tail, size, end in spans]), np.uint64
     )
-    found = windows.load(owners, np.repeat(np.arange(len(owners)), counts), rows, products)
+    live = np.flatnonzero(windows.within_reach(rows["end_ms"], watermark_ms))
+    positions = np.repeat(np.arange(len(owners)), counts)[live]
+    found = np.full(len(rows), -1, np.int64)
+    found[live] = windows.load(owners, positions, gathered(rows, live), products[live])
     for one in np.flatnonzero(head["finals"]).tolist():
         for at, *final in np.frombuffer(tails[one][ends[one] :], FORMER).tolist():
-            windows.former.setdefault(int(found[firsts[one] + at]), []).append(Final(*final))
+            if (window := int(found[firsts[one] + at])) >= 0:
+                windows.former.setdefault(window, []).append(Final(*final))
 
 
 def _ours(row: np.dtype[Any]) -> np.dtype[Any]:

@@ -96,7 +96,7 @@ class UserTable:
     def load(self, users: Sequence[bytes], rows: NDArray[np.void]) -> NDArray[np.int64]:
         """Append restored users; returns their rows."""
         first = len(self.ids)
-        self._reserve(first + len(users))
+        self.reserve(first + len(users))
         scatter(self.rows, slice(first, first + len(users)), rows)
         self.ids.extend(users)
         self._index.update(zip(users, range(first, first + len(users)), strict=True))
@@ -110,7 +110,7 @@ class UserTable:
     def _add(self, users: list[bytes]) -> None:
         again = [self._free.pop() for _ in range(min(len(self._free), len(users)))]
         fresh = range(len(self.ids), len(self.ids) + len(users) - len(again))
-        self._reserve(fresh.stop)
+        self.reserve(fresh.stop)
         for row, user in zip(again, users, strict=False):
             self.ids[row] = user
         self.ids.extend(users[len(again) :])
@@ -118,7 +118,8 @@ class UserTable:
         scatter(self.rows, rows, self.blank)
         self._index.update(zip(users, rows, strict=True))
 
-    def _reserve(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
+        """Make room for so many rows."""
         if count > len(self.rows):
             grown = np.empty_like(self.rows, shape=max(count, 2 * len(self.rows)))
             scatter(grown, slice(len(self.rows)), self.rows)

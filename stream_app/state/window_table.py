@@ -94,10 +94,11 @@ class WindowTable:
         self._top += count - len(again)
         if self._top > len(self.rows):
             capacity = max(self._top, 2 * len(self.rows))
-            self._hold(np.concatenate([self.rows, np.zeros(capacity - len(self.rows), WINDOW)]))
-            self.products = np.concatenate(
-                [self.products, np.zeros((capacity - len(self.products), SKETCH), np.uint64)]
-            )
+            rows, products = np.zeros(capacity, WINDOW), np.zeros((capacity, SKETCH), np.uint64)
+            scatter(rows, slice(len(self.rows)), self.rows)
+            products[: len(self.products)] = self.products
+            self.products = products
+            self._hold(rows)
             self._due = _grown(self._due, capacity, EVER)
             self._free_at = _grown(self._free_at, capacity, EVER)
         scatter(self.rows, windows, self._blank)
@@ -113,8 +114,7 @@ class WindowTable:
     def schedule(self, windows: Ints) -> None:
         """These windows changed: they owe a final record at their end and can be reached until the grace is over."""
         end_ms = self.rows["end_ms"][windows]
-        boundary_ms = -(-end_ms // self._settings.tumbling_ms) * self._settings.tumbling_ms
-        self._free_at[windows] = boundary_ms + self._settings.grace_ms
+        self._free_at[windows] = self._reachable_until(end_ms)
         due_ms = np.where(self.rows["dirty"][windows] > 0, end_ms, EVER)
         self._due[windows] = due_ms
         self._next_due = min(self._next_due, int(due_ms.min(initial=EVER)))
@@ -244,9 +244,17 @@ class WindowTable:
         self.schedule(windows)
         return windows
 
+    def within_reach(self, end_ms: Ints, watermark_ms: int) -> NDArray[np.bool_]:
+        """Windows with such ends that accepted events may still change."""
+        return self._reachable_until(end_ms) > watermark_ms
+
     def memory_bytes(self) -> int:
         """The arrays."""
         return self.rows.nbytes + self.products.nbytes + self._due.nbytes + self._free_at.nbytes + self._head.nbytes
+
+    def _reachable_until(self, end_ms: Ints) -> Ints:
+        boundary_ms = -(-end_ms // self._settings.tumbling_ms) * self._settings.tumbling_ms
+        return boundary_ms + self._settings.grace_ms
 
     def _emitted(self, window: int) -> list[Final]:
         row = self.rows[window]
