@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+STEP = ("action", "product", "event_time_ms")
 WINDOW = ("type", "start_ms", "end_ms", "counts", "unique_products", "engagement_score", "signals", "funnel_step")
 
 
@@ -15,7 +16,7 @@ def journey(found: Mapping[str, Any], name: str) -> dict[str, Any]:
         "events": found["events"],
         "first_seen_ms": found["first_seen_ms"],
         "last_seen_ms": found["last_seen_ms"],
-        "history": found["history"],
+        "history": [{key: step[key] for key in STEP if key in step} for step in found["history"]],
         "windows": [
             {key: window.get(key) for key in (*WINDOW, "complaint_topics", "next_best_action")}
             for window in found["windows"]

@@ -148,10 +148,18 @@ class Live:
             "lag_records": int(now["lag"]),
             "verdicts": now["verdicts"],
             "predictions": list(self._predictions),
-            "insights": [_insight(part) for part in self.insights()],
+            "insights": self._insights(),
             "map": list(self._dots.values()),
             "signals": list(self._signals),
         }
+
+    def _insights(self) -> list[dict[str, Any]]:
+        """Of each metric the newest window in which enough users were seen."""
+        newest: dict[str, Part] = {}
+        for part in self.insights():
+            if part.cells:
+                newest.setdefault(part.metric, part)
+        return [_insight(part) for part in newest.values()]
 
     def _sample(self) -> dict[str, Any]:
         metrics = self._metrics

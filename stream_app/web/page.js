@@ -119,7 +119,7 @@ function drawSignals(signals) {
   at("no-signals").hidden = signals.length > 0;
   putNewestFirst(at("signals"), signals, (signal) => {
     const time = make("time", "quiet", new Date(signal.at_ms).toLocaleTimeString("en-GB"));
-    return make("li", "", make("b", "", words(signal.signal)), make("span", "name", signal.user), time);
+    return make("li", "", make("b", "", words(signal.signal)), opener(signal.user), time);
   });
 }
 
@@ -127,7 +127,7 @@ function drawPredictions(predictions) {
   at("no-predictions").hidden = predictions.length > 0;
   at("predictions").hidden = predictions.length === 0;
   putNewestFirst(at("predictions").tBodies[0], predictions, (found) => {
-    const head = make("th", "", make("span", "name", found.user));
+    const head = make("th", "", opener(found.user));
     head.scope = "row";
     const cells = [
       ["Buys", meter(found.purchase)],
@@ -178,6 +178,11 @@ function shares(modalities) {
   return make("div", "", bar, make("div", "words", ...text));
 }
 
+function access() {
+  const token = sessionStorage.getItem("token");
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
 function draw(snapshot) {
   drawStatus(snapshot.ready ? "ready" : "waiting", snapshot.ready ? "Ready" : `Not ready: ${snapshot.reasons.join("; ")}`);
   drawTiles(snapshot);
@@ -189,12 +194,13 @@ function draw(snapshot) {
   listsDrawnMs = Date.now();
   drawSignals(snapshot.signals);
   drawPredictions(snapshot.predictions);
+  drawInsights(snapshot.insights);
+  drawMap(snapshot.map);
 }
 
 /** One connection: returns when it ends; throws when it cannot be had. */
 async function watch() {
-  const token = sessionStorage.getItem("token");
-  const response = await fetch("/v1/live", { headers: token ? { Authorization: `Bearer ${token}` } : {} });
+  const response = await fetch("/v1/live", { headers: access() });
   at("ask").hidden = response.status !== 401;
   if (!response.ok) throw new Error(response.status === 401 ? "Token needed" : `Answer ${response.status}`);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -27,7 +27,12 @@ from stream_app.web.status import Status
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ASSETS = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+ASSETS = {
+    "page.html": "text/html",
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "insights.js": "text/javascript",
+}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

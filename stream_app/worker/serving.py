@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import orjson
 
+from fusion.recommender import ItemIndex
 from stream_app.insights.part import Part, merge
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, RecordLike
@@ -30,8 +32,15 @@ class Serving:
     """Everything on the event loop. `pipelines` gives those of this worker's tasks."""
 
     def __init__(
-        self, reader: LogReader, names: TopicNames, pipelines: Callable[[], Iterable[Pipeline]], *, partitions: int
+        self,
+        reader: LogReader,
+        names: TopicNames,
+        pipelines: Callable[[], Iterable[Pipeline]],
+        *,
+        index: ItemIndex,
+        partitions: int,
     ) -> None:
+        self._index = index
         self._reader, self._names, self._pipelines, self._partitions = reader, names, pipelines, partitions
         self._last: OrderedDict[bytes, deque[bytes]] = OrderedDict()
         self._parts: dict[bytes, Part] = {}
@@ -75,7 +84,7 @@ class Serving:
             "modalities": last[0]["modalities"] if last else None,
             "signals": {name: inspect.getdoc(SIGNALS[name]) for name in fired},
         }
-        return {**found, "predictions": last, "why": why}
+        return {**found, "history": self._named(found["history"]), "predictions": last, "why": why}
 
     async def recommendations(self, user: str) -> Mapping[str, Any] | None:
         """Those of the last prediction, else what is trending; None where this worker does not know the user."""
@@ -98,6 +107,12 @@ class Serving:
     def owner(self, user: str) -> str | None:
         """Address of the worker that has the user's state, as far as is known."""
         return self._urls.get(partition_of(user.encode(), self._partitions))
+
+    def _named(self, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """With product ids where the index knows them; the device thread may be writing it, which only costs a name."""
+        hashes = np.array([int(step["item"] or "0", 16) for step in history], np.uint64)
+        products = [self._index.products[row] if row >= 0 else None for row in self._index.rows(hashes).tolist()]
+        return [{**step, "product": product} for step, product in zip(history, products, strict=True)]
 
     async def _follow(self, crash: Callable[[BaseException], None]) -> None:
         try:

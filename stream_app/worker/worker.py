@@ -47,6 +47,8 @@ EXIT_STATE = 70
 EXIT_DEPENDENCY = 75
 """Something outside is away: try again later."""
 GAUGES_S = 1.0
+LOOKED_BACK = 3
+"""Windows of insights among which the live page finds one that says something."""
 RETRY_S = 0.3
 ASSIGNMENT_S = 60.0
 
@@ -78,8 +80,10 @@ class Worker:
             loop.add_signal_handler(number, self._stopping.set)
         self._scorer = await loop.run_in_executor(self._device, self._load_model)
         reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
-        self._serving = Serving(reader, self._names, self._pipelines, partitions=settings.topics.partitions)
-        self._live.insights = self._serving.insights
+        self._serving = Serving(
+            reader, self._names, self._pipelines, index=self._scorer.index, partitions=settings.topics.partitions
+        )
+        self._live.insights = partial(self._serving.insights, windows=LOOKED_BACK)
         web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
         if settings.web.enabled:
             await web.start()

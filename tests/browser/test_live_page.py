@@ -6,7 +6,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from stream_app.insights.part import Cell, Part
 from stream_app.metrics import Metrics
+from stream_app.outputs.engagement import Window
 from stream_app.records import OutputRecord
 from stream_app.settings import Web
 from stream_app.web import Live, Status, WebServer
@@ -40,6 +42,48 @@ FLAGS = (
 )
 
 
+def aggregates() -> list[Part]:
+    """What a busy hour gives."""
+    hour = Window("tumbling", "2024-05-01T12:00:00.000Z", "2024-05-01T13:00:00.000Z", False)
+    cells = {
+        "funnel": [Cell("seen", 800, 800), Cell("looked", 620, 620), Cell("carted", 140, 140), Cell("bought", 52, 52)],
+        "trending_items": [Cell(f"a very long product name {n}", 90 - n, 100) for n in range(8)],
+        "trending_queries": [Cell("lamp", 40, 50), Cell("跑步鞋", 30, 31)],
+        "category_sentiment": [Cell("shoes", 9, 9, 0.41), Cell("lamps", 7, 8, -0.62)],
+        "segments": [Cell("loyal", 300, 300), Cell("window shoppers", 120, 120)],
+    }
+    return [Part(metric, hour, None, 5, 1.0, 0, rows) for metric, rows in cells.items()]
+
+
+class Desk:
+    """Knows every shopper."""
+
+    async def user(self, user: str) -> Mapping[str, Any] | None:
+        steps = [
+            {"action": action, "product": "p1", "event_time_ms": 10**12 + at}
+            for at, action in enumerate(["view", "search"])
+        ]
+        window = {
+            "type": "session",
+            "engagement_score": 27.5,
+            "funnel_step": "looked",
+            "next_best_action": "make_offer",
+        }
+        made = orjson.loads(prediction(random.Random(2), user).value or b"")
+        why = {"signals": {"hot_lead": "About to buy.\n\nExample: a sofa."}, "modalities": made["modalities"]}
+        found = {"events": 2, "first_seen_ms": 0, "last_seen_ms": 1, "history": steps, "windows": [window]}
+        return {**found, "why": why, "predictions": [made]}
+
+    async def recommendations(self, user: str) -> Mapping[str, Any] | None:
+        return None
+
+    def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> list[Part]:
+        return aggregates()
+
+    def owner(self, user: str) -> str | None:
+        return None
+
+
 class Shop:
     """The parts a worker would hold, served on a free port."""
 
@@ -47,7 +91,8 @@ class Shop:
         self.metrics = Metrics(signals=("hot_lead", "cart_abandoned"))
         self.status = Status(self.metrics)
         self.live = Live(self.metrics, self.status)
-        self.server = WebServer(settings, self.metrics, self.status, self.live)
+        self.live.insights = aggregates
+        self.server = WebServer(settings, self.metrics, self.status, self.live, answers=Desk())
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -218,6 +263,36 @@ def test_lists_can_be_paused_by_keyboard(chromium: Chrome, shop: Shop) -> None:
     until(chromium, lambda: "churn risk" in text(chromium, "#signals"))
 
 
+def test_a_prediction_leads_to_the_journey_and_back_by_keyboard(chromium: Chrome, shop: Shop, pictures: Path) -> None:
+    size(chromium, 1280, 1000)
+    open_page(chromium, shop)
+    until(chromium, lambda: shop.live.watched)
+    shop.live.feed([prediction(random.Random(1), "ann")])
+    until(chromium, lambda: chromium.find_elements(By.CSS_SELECTOR, "#predictions button"))
+    opener = chromium.find_element(By.CSS_SELECTOR, "#predictions button")
+    opener.send_keys(Keys.ENTER)
+    until(chromium, lambda: "About to buy." in text(chromium, "#journey-body"))
+    assert "search" in text(chromium, "#journey-body .steps li")  # newest first
+    assert "behavior" in text(chromium, "#journey-body .words")
+    assert "ann" not in text(chromium, "#journey-title")
+    chromium.save_screenshot(str(pictures / "journey.png"))
+    chromium.switch_to.active_element.send_keys(Keys.ESCAPE)
+    until(chromium, lambda: not chromium.find_element(By.ID, "journey").is_displayed())
+    no_console_error(chromium)
+
+
+def test_aggregates_and_the_map_are_drawn(chromium: Chrome, shop: Shop) -> None:
+    open_page(chromium, shop)
+    until(chromium, lambda: shop.live.watched)
+    shop.live.feed([prediction(random.Random(at), f"u{at}") for at in range(9)])
+    until(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, "#map circle")) == 9)
+    assert "filled the cart" in text(chromium, "#funnel")
+    assert "跑步鞋" in text(chromium, "#queries")
+    assert "-0.62" in text(chromium, "#mood")
+    assert "window shoppers" in text(chromium, "#segments")
+    no_console_error(chromium)
+
+
 def test_a_page_that_lost_its_worker_says_so(chromium: Chrome) -> None:
     shop = Shop(Web(port=0))
     open_page(chromium, shop)
@@ -240,10 +315,10 @@ def test_a_guarded_worker_is_watched_after_its_token_is_given(chromium: Chrome) 
 @pytest.mark.parametrize(
     ("name", "colours", "width", "height"),
     [
-        ("light", "light", 1280, 1000),
-        ("dark", "dark", 1280, 1000),
-        ("phone", "light", 390, 2400),
-        ("tablet", "dark", 820, 1180),
+        ("light", "light", 1280, 1700),
+        ("dark", "dark", 1280, 1700),
+        ("phone", "light", 390, 3600),
+        ("tablet", "dark", 820, 2100),
     ],
 )
 def test_it_fits_and_works_under_load(
