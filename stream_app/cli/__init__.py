@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from stream_app.cli import audit, broker, dead_letters, demo, replay, simulate, topics, train, worker
+from stream_app.cli import audit, broker, campaign, dead_letters, demo, replay, simulate, topics, train, worker
 from stream_app.errors import DependencyError, SettingsError, StreamAppError
 
 EXIT_SETTINGS, EXIT_DEPENDENCY, EXIT_FAILURE = 2, 75, 1
@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "replay": replay.replay,
     "train": train.train,
     "audit": audit.audit,
+    "campaign": campaign.campaign,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
