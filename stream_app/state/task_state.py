@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from fusion.features import NO_ACTION, FeatureBatch
-from stream_app.errors import StateError
+from stream_app.errors import SettingsError, StateError
 from stream_app.events import ACTIONS, EventBatch
 from stream_app.state import admission, layout
 from stream_app.state.admission import Admission
@@ -257,7 +257,8 @@ class TaskState:
         if (record := kept.pop(TASK, None)) is not None:
             read = orjson.loads(record)
             if read["settings"] != self._fixed():
-                raise StateError(f"the changelog was written with other settings: {read['settings']}")
+                was = ", ".join(f"{name} {value}" for name, value in read["settings"].items())
+                raise SettingsError(f"the state was written with {was}: keep these, or begin under another topics.prefix")
             self._swept_ms = read["swept_ms"]
             self._clock.restore(read["clock"], now_ms=now_ms)
             self._recorded = record

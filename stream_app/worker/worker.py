@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from faust.types import TP
 
 from fusion.errors import CheckpointError
 from fusion.scorer import Scorer
-from stream_app.errors import DependencyError, StateError
+from stream_app.errors import DependencyError, SettingsError, StateError
 from stream_app.events import ACTIONS
 from stream_app.metrics import Metrics
 from stream_app.outputs.topics import TopicNames
@@ -42,15 +43,14 @@ from stream_app.worker.task import Task
 
 log = logging.getLogger(__name__)
 
+EXIT_SETTINGS = 2
+"""No restart mends it."""
 EXIT_STATE = 70
 """The state can no longer be trusted: the supervisor starts afresh."""
-EXIT_DEPENDENCY = 75
-"""Something outside is away: try again later."""
 GAUGES_S = 1.0
 LOOKED_BACK = 3
 """Windows of insights among which the live page finds one that says something."""
 RETRY_S = 0.3
-ASSIGNMENT_S = 60.0
 
 
 class Worker:
@@ -117,6 +117,9 @@ class Worker:
         """The state may be ahead of the log, and nothing more may be written: end at once."""
         log.critical("worker ends", exc_info=error)
         self._status.fail(type(error).__name__)
+        if isinstance(error, SettingsError):
+            print(f"stream-app: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(EXIT_SETTINGS)
         os._exit(EXIT_STATE)
 
     async def assign(self, tps: frozenset[TP]) -> None:
