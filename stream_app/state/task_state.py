@@ -258,7 +258,7 @@ class TaskState:
             read = orjson.loads(record)
             if read["settings"] != self._fixed():
                 was = ", ".join(f"{name} {value}" for name, value in read["settings"].items())
-                raise SettingsError(f"the state was written with {was}: keep these, or begin under another topics.prefix")
+                raise SettingsError(f"the state was written with {was}: keep these, or use another topics.prefix")
             self._swept_ms = read["swept_ms"]
             self._clock.restore(read["clock"], now_ms=now_ms)
             self._recorded = record

@@ -12,9 +12,20 @@ NAMES = TopicNames("shop.behavior.")
 
 def test_every_topic_of_the_contract_is_there() -> None:
     assert {spec.name for spec in TOPICS} == {
-        *EVENT_TYPES, "items", "control", "predictions", "engagement", "signals", "insights", "late-events", "dead-letters",
-        "internal.state", "internal.repartition", "internal.items", "internal.workers",
-    }  # fmt: skip
+        *EVENT_TYPES,
+        "items",
+        "control",
+        "predictions",
+        "engagement",
+        "signals",
+        "insights",
+        "late-events",
+        "dead-letters",
+        "internal.state",
+        "internal.repartition",
+        "internal.items",
+        "internal.workers",
+    }
     assert len({spec.name for spec in TOPICS}) == len(TOPICS)
 
 
@@ -22,9 +33,20 @@ def test_names_carry_the_prefix() -> None:
     assert NAMES.inputs[0] == "shop.behavior.clicks"
     assert TopicNames().dead_letters == "behavior.dead-letters"
     assert {NAMES[spec.name] for spec in TOPICS} == {
-        *NAMES.inputs, NAMES.items, NAMES.control, NAMES.predictions, NAMES.engagement, NAMES.insights,
-        NAMES.signals, NAMES.workers, NAMES.late_events, NAMES.dead_letters, NAMES.state, NAMES.repartition, NAMES.item_log,
-    }  # fmt: skip
+        *NAMES.inputs,
+        NAMES.items,
+        NAMES.control,
+        NAMES.predictions,
+        NAMES.engagement,
+        NAMES.insights,
+        NAMES.signals,
+        NAMES.workers,
+        NAMES.late_events,
+        NAMES.dead_letters,
+        NAMES.state,
+        NAMES.repartition,
+        NAMES.item_log,
+    }
     with pytest.raises(KeyError):
         NAMES["no-such"]
 
