@@ -25,7 +25,15 @@ def run_full(options: argparse.Namespace) -> dict[str, Any]:
     return {"work": "full", "source": options.source, "ours": ours, "peers": {}}
 
 
-WORKS = {"full": run_full}
+def run_latency(options: argparse.Namespace) -> dict[str, Any]:
+    """Events at a pace."""
+    from tests.benchmarks.latency import latency
+
+    ours = latency(rates=options.rates, seconds=options.seconds, partitions=options.partitions)
+    return {"work": "latency", "ours": ours, "peers": {}}
+
+
+WORKS = {"full": run_full, "latency": run_latency}
 
 
 def show(result: dict[str, Any]) -> Table:
@@ -51,6 +59,8 @@ def main() -> None:
     parser.add_argument("--source", default="simulator", help="simulator, or a recorded source such as composite")
     parser.add_argument("--data", type=Path, help="folder of the recorded data sets (else STREAM_APP_TEST_DATA)")
     parser.add_argument("--partitions", type=int, default=4)
+    parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000], help="latency: events per second")
+    parser.add_argument("--seconds", type=float, default=15, help="latency: how long each rate is held")
     options = parser.parse_args()
     result = WORKS[options.work](options)
     if options.json:
