@@ -16,6 +16,7 @@ from stream_app.state.complaints import TOPICS, complained
 
 T0 = 1_700_000_100_000
 SETTINGS = StateSettings()
+CARRIED = np.dtype([("state", "f4")])
 Told = tuple[str, dict[str, Any]]
 
 
@@ -72,7 +73,7 @@ def events_of(story: list[Told]) -> EventBatch:
 
 def finals(events: EventBatch, size: int) -> dict[tuple[int, int], tuple[float, list[str]]]:
     """Score and signals of every final window, by kind and start; the log is read `size` events at a time."""
-    state = TaskState(SETTINGS, carried=np.dtype([("state", "f4")]), history=4)
+    state = TaskState(SETTINGS, carried=CARRIED, history=4)
     found: dict[tuple[int, int], tuple[float, list[str]]] = {}
     for start in range(0, len(events), size):
         batch = events.take(slice(start, start + size))
@@ -83,7 +84,7 @@ def finals(events: EventBatch, size: int) -> dict[tuple[int, int], tuple[float, 
         none = np.zeros(len(told), np.float32)
         state.carry(
             rows,
-            np.zeros(len(rows.users), [("state", "f4")]),
+            np.zeros(len(rows.users), CARRIED),
             events=told,
             purchase=none,
             churn=none,
