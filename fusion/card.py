@@ -52,7 +52,7 @@ k-means over where the training users ended up, largest first; named by the trai
 - Purchase, churn and bot scores were fitted to invented shoppers and to small real logs: rank with them, recalibrate on
   your own log before acting on their level. Real bots are subtler than the simulated ones, which walk the catalogue at
   a steady pace; a user unlike all of training scores up to 0.5 without being a known kind of bot.
-- Churn is hardly ranked at all (AUC near 0.5 on unseen users, simulated or real): take the score as a base rate.
+- Churn is not ranked (its AUC above is about 0.5, on cdnow below it): take the score as a base rate, no more.
 - Sentiment is good in English and Chinese reviews; Spanish and German know a few invented sentences; any other
   language gets a vector but no learned feeling. Irony and "not bad at all" are beyond a bag of n-grams.
 - The photo encoder knows clothes and accessories. An embedding that you send is projected by a fixed random matrix:
