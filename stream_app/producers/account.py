@@ -77,8 +77,11 @@ def account(
 
 
 def accepted(inputs: Iterable[RecordLike], outputs: Iterable[RecordLike]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(event type, record) of every event that belongs in the windows: the first of its identity not set aside."""
-    _, _, set_aside = _read_outputs(outputs)
+    """(event type, record) of every event that belongs in the windows: the first of its identity not set aside.
+
+    What only the model refused (stage `inference`) has happened all the same.
+    """
+    _, _, set_aside = _read_outputs(record for record in outputs if ("dlq.stage", b"inference") not in record.headers)
     aside: dict[int, int] = {}
     for value in np.concatenate([set_aside[name] for name in SET_ASIDE]).tolist():
         aside[value] = aside.get(value, 0) + 1

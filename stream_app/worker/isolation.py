@@ -16,9 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.features import FeatureBatch, PredictionBatch
+from stream_app.errors import ScoringError
 from stream_app.state.user_rows import UserRows
 
 log = logging.getLogger(__name__)
+
+HOPELESS = 64
+"""So many failures without one success are no poison: the model or its device is broken."""
 
 Score = Callable[[FeatureBatch], PredictionBatch]
 
@@ -32,7 +36,10 @@ class Scored:
 
 
 def isolate(score: Score, features: FeatureBatch) -> Scored:
-    """Score what can be scored. With k offenders among n events at most k * (log2 n + 1) + 1 forward passes."""
+    """Score what can be scored. With k offenders among n events at most k * (log2 n + 1) + 1 forward passes.
+
+    Raises ScoringError when the model itself must be at fault; then nothing may be set aside.
+    """
     try:
         return Scored(score(features), np.ones(len(features), bool))
     except Exception as error:
@@ -62,6 +69,8 @@ def isolate(score: Score, features: FeatureBatch) -> Scored:
             else:
                 good = middle
         start += 1  # the offender
+        if start >= HOPELESS and not parts:
+            raise ScoringError(f"the model failed on each of {start} events")
         if start == end or scores(start, end):
             break
     return Scored(_joined(parts, carried) if parts else None, kept)
