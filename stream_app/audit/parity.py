@@ -1,7 +1,8 @@
 """Features made again from raw records, in the order that the predictions recorded, against their digests.
 
 A digest covers the user's whole chain of events, so the first one that differs says which event did. It needs the log
-from its beginning, and knows no time to live: who came back after `state.user_ttl_ms` is reported as a mismatch.
+from its beginning, and knows neither a time to live nor what only the model refused (dead letters of the stage
+`inference`, which are links of the chain): a user's events after either are reported as mismatches.
 """
 
 from __future__ import annotations
