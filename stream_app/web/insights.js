@@ -1,7 +1,7 @@
 // Aggregates, the map of shoppers and one shopper's journey. Uses the helpers of page.js.
 "use strict";
 
-const COLOURS = ["c0", "c1", "c2", "c3", "c4"];
+const COLOURS = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
 const coloured = new Map(); // segment → colour, as they turn up
 const STEP_NAMES = { seen: "saw or searched", looked: "looked at a product", wanted: "wished for one", carted: "filled the cart", bought: "bought" };
 
@@ -58,8 +58,10 @@ function drawInsights(insights) {
 
 /** Shoppers by how likely they are to buy (right) and to leave (up), a dot each. */
 function drawMap(shoppers) {
+  const [widest, highest] = ["buys", "leaves"].map((score) => Math.min(1, niceCeiling(Math.max(0.01, ...shoppers.map((shopper) => shopper[score])))));
+  at("map-scale").textContent = shoppers.length ? `right: buy, to ${percent(widest)}; up: leave, to ${percent(highest)}` : "";
   const dots = shoppers.map((shopper) => {
-    const dot = svgElement("circle", { class: colourOf(shopper.segment), cx: 8 + shopper.buys * 284, cy: 192 - shopper.leaves * 184, r: 4.5 });
+    const dot = svgElement("circle", { class: colourOf(shopper.segment), cx: 8 + (shopper.buys / widest) * 284, cy: 192 - (shopper.leaves / highest) * 184, r: 4.5 });
     dot.append(svgElement("title", {}));
     dot.firstChild.textContent = `${shopper.segment}: buys ${percent(shopper.buys)}, leaves ${percent(shopper.leaves)}`;
     return dot;
