@@ -1,0 +1,100 @@
+"""The ledger: every fate of an offset, and the offsets without one."""
+
+from typing import Any
+
+import orjson
+
+from stream_app.audit.answers import Answers
+from stream_app.audit.ledger import Ledger
+from stream_app.errors import EventError
+from stream_app.events.dead_letters import dead_letter
+from stream_app.events.late import late_event
+from stream_app.outputs.topics import TopicNames
+from stream_app.records import OutputRecord, Record
+from stream_app.worker.routing import routed
+
+NAMES = TopicNames()
+CLICKS = NAMES["clicks"]
+TIME_MS = 1_700_000_000_000
+
+
+def click(offset: int, event_id: str, user: str = "ann") -> Record:
+    value = {"event_id": event_id, "event_time": TIME_MS, "user_id": user, "action": "view", "product_id": "p"}
+    return Record(CLICKS, 0, offset, TIME_MS, user.encode(), orjson.dumps(value))
+
+
+def arrived(record: OutputRecord) -> Record:
+    """An output as it is read back."""
+    return Record(record.topic, record.partition or 0, 0, TIME_MS, record.key, record.value, record.headers)
+
+
+def prediction(event_id: str, position: int, user: str = "ann") -> Record:
+    positions = dict.fromkeys((*NAMES.inputs, NAMES.repartition), 0) | {CLICKS: position}
+    value = {
+        "user_id": user,
+        "source": None,
+        "event_id": event_id,
+        "positions": positions,
+        "feature_digest": "",
+        "outputs": {},
+    }
+    return Record(NAMES.predictions, 0, 0, TIME_MS, user.encode(), orjson.dumps(value))
+
+
+def balance(inputs: list[Record], outputs: list[Record], *, committed: int = 100) -> dict[str, Any]:
+    answers = Answers(NAMES)
+    answers.add(outputs)
+    ledger = Ledger(NAMES, {(CLICKS, 0): committed}, answers)
+    ledger.add(CLICKS, 0, inputs)
+    return ledger.result(whole=True)
+
+
+def poison(record: Record) -> Record:
+    return arrived(dead_letter(record, EventError("poison", "", stage="inference"), topic=NAMES.dead_letters))
+
+
+def test_each_fate_is_told_apart() -> None:
+    late, strange, bad = click(2, "c"), click(3, "d"), Record(CLICKS, 0, 4, TIME_MS, b"ann", b"{")
+    outputs = [
+        prediction("a", 1),
+        arrived(late_event(late, topic=NAMES.late_events, watermark_ms=9, event_time_ms=1, grace_ms=2)),
+        arrived(routed(strange, b"ann", names=NAMES, partitions=1)),
+        arrived(dead_letter(bad, EventError("malformed_json", "", stage="decode"), topic=NAMES.dead_letters)),
+    ]
+
+    result = balance([click(0, "a"), click(1, "a"), late, strange, bad, click(5, "e")], outputs, committed=5)
+
+    told = {fate: result[fate] for fate in ("predicted", "duplicate", "late", "routed", "dead_lettered", "pending")}
+    assert told == dict.fromkeys(told, 1)
+    assert (result["unexplained"], result["repeated"], result["unknown"]) == (0, 0, 0)
+
+
+def test_a_consumed_offset_without_an_answer_is_named() -> None:
+    result = balance([click(0, "a"), click(1, "b")], [prediction("a", 1)])
+
+    assert result["unexplained"] == 1
+    assert [(one["topic"], one["partition"], one["offset"]) for one in result["offsets"]] == [(CLICKS, 0, 1)]
+
+
+def test_a_refused_record_that_nobody_set_aside_is_named() -> None:
+    result = balance([Record(CLICKS, 0, 0, TIME_MS, b"ann", b"{")], [])
+
+    assert "malformed_json" in result["offsets"][0]["why"]
+
+
+def test_a_prediction_whose_position_is_off_by_one_answers_nothing() -> None:
+    result = balance([click(0, "a")], [prediction("a", 2)])
+
+    assert result["unknown"] == 1
+
+
+def test_two_predictions_of_one_event_are_repeated() -> None:
+    assert balance([click(0, "a")], [prediction("a", 1), prediction("a", 1)])["repeated"] == 1
+
+
+def test_a_copy_of_a_poisoned_event_is_a_duplicate() -> None:
+    original, copy = click(0, "a"), click(1, "a")
+
+    result = balance([original, copy], [poison(original)])
+
+    assert (result["dead_lettered"], result["duplicate"], result["unexplained"]) == (1, 1, 0)
