@@ -38,17 +38,18 @@ class Serving:
         pipelines: Callable[[], Iterable[Pipeline]],
         *,
         index: ItemIndex,
-        partitions: int,
     ) -> None:
         self._index = index
-        self._reader, self._names, self._pipelines, self._partitions = reader, names, pipelines, partitions
+        self._reader, self._names, self._pipelines = reader, names, pipelines
+        self._partitions = 1  # until the broker has said how many
         self._last: OrderedDict[bytes, deque[bytes]] = OrderedDict()
         self._parts: dict[bytes, Part] = {}
         self._urls: dict[int, str] = {}
         self._follower: asyncio.Task[None] | None = None
 
-    async def start(self, crash: Callable[[BaseException], None]) -> None:
-        """Catch up with insights and owners, then follow."""
+    async def start(self, crash: Callable[[BaseException], None], *, partitions: int) -> None:
+        """Catch up with insights and owners, then follow; `partitions` of the inputs."""
+        self._partitions = partitions
         await self._reader.start()
         async for chunk in self._reader.to_end():
             self._take_in(chunk)

@@ -48,6 +48,7 @@ EXIT_SETTINGS = 2
 EXIT_STATE = 70
 """The state can no longer be trusted: the supervisor starts afresh."""
 GAUGES_S = 1.0
+STOP_S = 9.0
 LOOKED_BACK = 3
 """Windows of insights among which the live page finds one that says something."""
 RETRY_S = 0.3
@@ -74,15 +75,13 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; what was taken is committed before it returns."""
-        settings = self._settings = await admin.settled(self._settings)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._tell)
+        settings = self._settings
         self._scorer = await loop.run_in_executor(self._device, self._load_model)
         reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
-        self._serving = Serving(
-            reader, self._names, self._pipelines, index=self._scorer.index, partitions=settings.topics.partitions
-        )
+        self._serving = Serving(reader, self._names, self._pipelines, index=self._scorer.index)
         self._live.insights = partial(self._serving.insights, windows=LOOKED_BACK)
         web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
         if settings.web.enabled:
@@ -95,7 +94,7 @@ class Worker:
         reader = LogReader(settings.broker, [(self._names.item_log, 0)])
         item_log = ItemLog(reader, self._scorer.index, self._device, self.crash)
         await item_log.start()
-        await self._serving.start(self.crash)
+        await self._serving.start(self.crash, partitions=self._settings.topics.partitions)
         self._metrics.up.set(1)
         self._metrics.restarts.inc(int(os.environ.get(RESTARTS, "0")))
         gc.freeze()  # modules and model stay: no collection need walk them
@@ -112,6 +111,16 @@ class Worker:
         await self._serving.stop()
         await web.stop()
         self._device.shutdown()
+
+    def _tell(self) -> None:
+        """SIGTERM or SIGINT: stop in order; what cannot stop, because the broker is away, is ended."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            asyncio.get_running_loop().call_later(STOP_S, self._give_up)
+
+    def _give_up(self) -> None:
+        log.warning("not stopped in time: what was not committed is read again by the next worker")
+        os._exit(EXIT_STATE)
 
     def crash(self, error: BaseException) -> None:
         """The state may be ahead of the log, and nothing more may be written: end at once."""
@@ -165,6 +174,7 @@ class Worker:
         return False
 
     async def _prepare_topics(self) -> None:
+        self._settings = await admin.settled(self._settings)
         wanted = admin.plans(self._settings.topics)
         if self._settings.topics.create:
             for name in await admin.create(self._settings.broker, wanted):

@@ -39,7 +39,7 @@ async def survive(system: System, stream: list[Encoded]) -> None:
     async def chaos() -> None:
         for share in (0.1, 0.25, 0.4):
             await reached(share)
-            kill(first)
+            await kill(first)
         await reached(0.55)
         second = system.start_worker()
         await until(lambda: '"assigned"' in second.log_file.read_text())

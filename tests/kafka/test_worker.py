@@ -244,6 +244,18 @@ async def test_sigterm_ends_the_worker_within_ten_seconds(broker: EmbeddedBroker
     assert time.monotonic() - started_s < 10
 
 
+async def test_sigterm_ends_a_worker_whose_broker_is_gone(own_broker: EmbeddedBroker, tmp_path: Path) -> None:
+    system = System(settings_for(own_broker.url, "orphan-test.", tmp_path), tmp_path)
+    worker = system.start_worker()
+    await until(lambda: '"assigned"' in worker.log_file.read_text())
+    own_broker.kill()
+    started_s = time.monotonic()
+
+    await asyncio.to_thread(worker.stop)
+
+    assert time.monotonic() - started_s < 11
+
+
 async def test_inputs_that_are_not_co_partitioned_stop_the_start_up(broker: EmbeddedBroker, tmp_path: Path) -> None:
     settings = settings_for(broker.url, "uneven-test.", tmp_path)
     uneven = settings.model_copy(update={"topics": settings.topics.model_copy(update={"partitions": 2})})

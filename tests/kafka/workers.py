@@ -104,9 +104,10 @@ def settings_for(url: str, prefix: str, folder: Path, *, partitions: int = 4) ->
     return settings.model_copy(update={"data_dir": folder})
 
 
-def kill(worker: WorkerProcess) -> None:
+async def kill(worker: WorkerProcess) -> None:
     """kill -9 of the process that works; its supervisor starts another."""
-    os.kill(worker.children()[1], signal.SIGKILL)
+    processes = await until(lambda: len(found := worker.children()) > 1 and found)
+    os.kill(processes[1], signal.SIGKILL)
 
 
 async def until(condition: Callable[[], Any], *, deadline_s: float = 60, every_s: float = 0.2) -> Any:

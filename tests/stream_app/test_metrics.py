@@ -90,9 +90,7 @@ def test_label_values_outside_their_closed_set_become_other() -> None:
     metrics = Metrics()
     before = len(metrics.render().splitlines())
     for k in range(50):
-        observe(
-            metrics, consumed={f"user-{k}": 1}, dead_letters={(f"s{k}", f"c{k}"): 1}, signals={f"q{k}": 1}
-        )
+        observe(metrics, consumed={f"user-{k}": 1}, dead_letters={(f"s{k}", f"c{k}"): 1}, signals={f"q{k}": 1})
     assert len(metrics.render().splitlines()) <= before + 4
     assert value(metrics, "behavior_records_consumed_total", topic=OTHER) == 50
     assert b"user-" not in metrics.render()
@@ -123,9 +121,7 @@ def test_a_task_that_moves_away_takes_its_series_with_it() -> None:
 
 def test_every_name_follows_the_house_and_counters_start_at_zero() -> None:
     metrics = Metrics()
-    families = [
-        f for f in text_string_to_metric_families(metrics.render().decode()) if f.name[:7] != "process"
-    ]
+    families = [f for f in text_string_to_metric_families(metrics.render().decode()) if f.name[:7] != "process"]
     assert all(re.fullmatch(r"behavior_[a-z_]+", family.name) for family in families)
     assert not [f.name for f in families if f.name.endswith("_created")]
     for topic in TOPICS:
