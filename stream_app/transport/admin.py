@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream_app.errors import DependencyError, SettingsError
@@ -17,6 +18,7 @@ from stream_app.settings import Broker, Settings, Topics
 from stream_app.transport.connection import client_options
 
 DEFAULT_PARTITIONS = 4
+CLEANUP = "cleanup.policy"
 
 
 @dataclass(frozen=True)
@@ -125,8 +127,9 @@ async def _wait_for_leaders(broker: Broker, plans: Sequence[TopicPlan]) -> None:
 
 
 async def verify(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
-    """What is wrong, one line each: missing topics, partition counts that differ (inputs must be co-partitioned)."""
+    """What is wrong, one line each: missing topics, other partition counts (co-partitioning), another cleanup."""
     there = await partition_counts(broker, [plan.name for plan in plans])
+    cleanup = await _cleanup_policies(broker, list(there))
     problems = []
     for plan in plans:
         count = there.get(plan.name)
@@ -134,10 +137,29 @@ async def verify(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
             problems.append(f"topic {plan.name} is missing")
         elif count != plan.partitions:
             problems.append(f"topic {plan.name} has {count} partitions, not {plan.partitions}")
+        elif (found := cleanup.get(plan.name)) and found != plan.config.get(CLEANUP, found):
+            problems.append(f"topic {plan.name} has {CLEANUP} {found}, not {plan.config[CLEANUP]}")
     return problems
 
 
+async def _cleanup_policies(broker: Broker, names: Sequence[str]) -> dict[str, str]:
+    """Per topic; one that we may not describe is left out."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name, {CLEANUP: ""}) for name in names]
+    if not resources:
+        return {}
+    async with admin_client(broker) as client:
+        answers = await client.describe_configs(resources)
+    return {
+        name: value
+        for answer in answers
+        for _code, _message, _kind, name, entries in answer.resources
+        for key, value, *_rest in entries
+        if key == CLEANUP
+    }
+
+
 async def require(broker: Broker, plans: Sequence[TopicPlan]) -> None:
-    """Stop the start-up when a topic is missing or not co-partitioned."""
-    if problems := await verify(broker, plans):
+    """Stop the start-up when a topic is missing, not co-partitioned, or would forget what must be kept."""
+    kept = [plan if plan.config.get(CLEANUP) == "compact" else replace(plan, config={}) for plan in plans]
+    if problems := await verify(broker, kept):
         raise SettingsError("; ".join(problems))
