@@ -21,19 +21,11 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 
-TOPICS = ("clicks", "searches", "reviews", "voice-transcripts")
+from stream_app.events import EVENT_TYPES, dead_letters
+
+TOPICS = tuple(EVENT_TYPES)
 VERDICTS = ("predicted", "duplicate", "late", "partial", "suppressed", "dead_lettered", "routed")
 STAGES = ("decode", "admit", "update", "score", "derive", "publish", "commit")
-DEAD_LETTER_STAGES = ("decode", "envelope", "schema", "time", "identity", "features", "inference")
-DEAD_LETTER_CODES = (
-    "malformed_json",
-    "schema_violation",
-    "size_violation",
-    "future_timestamp",
-    "illegal_identity",
-    "not_finite",
-    "poison",
-)
 OTHER = "other"
 """Stands for any label value outside its closed set, so that no input can grow the number of series."""
 
@@ -119,8 +111,8 @@ class Metrics:
         self._allowed = {
             "topic": frozenset(topics),
             "verdict": frozenset(VERDICTS),
-            "stage": frozenset((*STAGES, *DEAD_LETTER_STAGES)),
-            "code": frozenset(DEAD_LETTER_CODES),
+            "stage": frozenset((*STAGES, *dead_letters.STAGES)),
+            "code": frozenset(dead_letters.CODES),
             "kind": frozenset(("update", "final")),
             "signal": frozenset(signals),
         }

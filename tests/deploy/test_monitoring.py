@@ -15,7 +15,8 @@ import pytest
 import yaml
 from aiohttp import ClientError, ClientSession
 
-from stream_app.metrics import DEAD_LETTER_CODES, STAGES, TOPICS, Metrics
+from stream_app.events.dead_letters import CODES
+from stream_app.metrics import STAGES, TOPICS, Metrics
 from stream_app.settings import Web
 from stream_app.web import Live, Status, WebServer
 
@@ -62,7 +63,7 @@ def work(metrics: Metrics) -> None:
         verdicts={(topic, "predicted"): 25 for topic in TOPICS},
         arrival_ms=np.full(100, 1_700_000_000_000),
         committed_ms=1_700_000_000_030,
-        dead_letters={("decode", code): 1 for code in DEAD_LETTER_CODES},
+        dead_letters={("decode", code): 1 for code in CODES},
         engagement={"update": 2, "final": 1},
         signals={"hot_lead": 1},
     )
