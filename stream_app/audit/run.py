@@ -23,6 +23,7 @@ async def audit(
     settings: Settings, *, from_ms: int | None = None, to_ms: int | None = None, told: Told = lambda *_: None
 ) -> dict[str, Any]:
     """The ledger of the input records that Kafka got in [from_ms, to_ms); outputs are always read whole."""
+    settings = await admin.settled(settings)
     names = TopicNames(settings.topics.prefix)
     committed = await admin.committed(settings.broker, settings.pipeline.name)
     answers = Answers(names)
@@ -39,6 +40,7 @@ async def audit(
 
 async def parity(settings: Settings, *, told: Told = lambda *_: None) -> dict[str, Any]:
     """Features made again from the raw topics, against the digests that the predictions carry."""
+    settings = await admin.settled(settings)
     names = TopicNames(settings.topics.prefix)
     compared = Parity(names, settings.state.model_dump())
     async for chunk in _read(settings, (names.predictions,), told):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from stream_app.dead_letters.letter import Letter
 from stream_app.outputs.topics import TopicNames
 from stream_app.settings import Settings
+from stream_app.transport import admin
 from stream_app.transport.loader import Loader
 from stream_app.transport.log_reader import LogReader
 
@@ -15,6 +16,7 @@ CHUNK = 500
 
 async def letters(settings: Settings, wanted: Mapping[str, str], *, limit: int | None = None) -> list[Letter]:
     """Those that match, in the order of each partition; all of them without a limit."""
+    settings = await admin.settled(settings)
     topic = TopicNames(settings.topics.prefix).dead_letters
     reader = LogReader(settings.broker, [(topic, p) for p in range(settings.topics.partitions)])
     found: list[Letter] = []

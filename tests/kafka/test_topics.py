@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import orjson
+import pytest
 
 from stream_app.broker import EmbeddedBroker
 from stream_app.outputs.topics import TOPICS
@@ -51,3 +52,20 @@ async def test_inputs_that_differ_are_named(
     assert code == 2
     assert "must have the same number of partitions" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "command", [("audit", "--json"), ("audit", "--parity", "--json"), ("dead-letters", "list", "--json")]
+)
+def test_commands_find_the_partitions_by_themselves(
+    command: tuple[str, ...], broker: EmbeddedBroker, topic_prefix: str
+) -> None:
+    topics(broker, topic_prefix, "create")
+    environment = os.environ | {"STREAM_APP_BROKER__URL": broker.url, "STREAM_APP_TOPICS__PREFIX": topic_prefix}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_app", *command], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    orjson.loads(done.stdout)
