@@ -33,13 +33,15 @@ def simulate(
     from stream_app.cli.produce import send_with_progress
     from stream_app.producers.bad_input import with_bad
     from stream_app.producers.publish import Speed, encode
+    from stream_app.producers.simulate import past_start_ms
     from stream_app.producers.simulate import simulate as invent
     from stream_app.settings import load
 
+    now_ms = time.time_ns() // 1_000_000
     stream = invent(
         users=users,
         seed=seed,
-        start_ms=time.time_ns() // 1_000_000,
+        start_ms=now_ms if speed == "1x" else past_start_ms(now_ms, events),
         bots=bots,
         disorder=disorder,
         duplicates=duplicates,

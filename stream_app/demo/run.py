@@ -19,14 +19,12 @@ from stream_app.demo.stack import Outputs, first_prediction, peak_mib, stack
 from stream_app.errors import DependencyError, SettingsError
 from stream_app.producers.publish import Encoded, Speed, encode
 from stream_app.producers.replay import replay
-from stream_app.producers.simulate import simulate
+from stream_app.producers.simulate import past_start_ms, simulate
 from stream_app.records import RecordLike
 from stream_app.settings import Settings, load
 from stream_app.transport import admin
 
 USERS = 500
-EVENT_EVERY_MS = 9_000
-"""More than the simulator's mean gap for USERS, so that a run of n events ends before now."""
 DAY_MS = 86_400_000
 PARTITIONS = 4
 SHOWN = 6
@@ -93,7 +91,7 @@ def _stream(settings: Settings, source: str, data: Path | None, *, seed: int, ev
     """Encoded records; simulated ones happened in the last weeks, so that windows open and close before one's eyes."""
     if source == "simulator":
         now_ms = time.time_ns() // 1_000_000
-        start_ms = now_ms - max(30 * DAY_MS, (events or 0) * EVENT_EVERY_MS)
+        start_ms = past_start_ms(now_ms, events)
         records = simulate(users=USERS, seed=seed, start_ms=start_ms, events=events)
     else:
         folder = data or settings.test_data

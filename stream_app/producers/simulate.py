@@ -17,6 +17,9 @@ from stream_app.producers.shopper import HOUR_MS, Bot, Shopper, World
 Stream = Iterator[tuple[str, dict[str, Any]]]
 
 DUPLICATE_WITHIN_MS = 30_000
+EVENT_EVERY_MS = 9_000
+"""More than the mean gap between events of 500 shoppers."""
+MONTH_MS = 30 * 86_400_000
 
 
 @dataclass
@@ -26,6 +29,11 @@ class GroundTruth:
     bots: set[str] = field(default_factory=set)
     personas: dict[str, str] = field(default_factory=dict)
     intentions: dict[str, bool] = field(default_factory=dict)  # session id → begun in order to buy
+
+
+def past_start_ms(now_ms: int, events: int | None) -> int:
+    """A start so long ago that a stream sent faster than it happened ends before now, not in the future."""
+    return now_ms - max(MONTH_MS, (events or 0) * EVENT_EVERY_MS)
 
 
 def simulate(
