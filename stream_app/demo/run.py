@@ -68,7 +68,7 @@ async def run(
                 return True
             await feeding
             sent_s = time.monotonic()
-            result, _ = await outputs.settle(worker)
+            result = await outputs.settle(worker)
             figures: dict[str, Any] = {
                 "first_prediction_s": round(first_s, 2),
                 "settled_s": round(time.monotonic() - sent_s, 2),

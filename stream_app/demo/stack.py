@@ -112,7 +112,6 @@ class Outputs:
             for name in (names.predictions, names.late_events, names.dead_letters)
             for p in range(settings.topics.partitions)
         ]
-        self._engagement = [(names.engagement, p) for p in range(settings.topics.partitions)]
         self._reader = LogReader(settings.broker, self._outputs)
 
     async def start(self) -> None:
@@ -127,27 +126,19 @@ class Outputs:
         """What has come out since the last call."""
         return await self._reader.fetch()
 
-    async def settle(self, worker: WorkerProcess) -> tuple[Account, list[RecordLike]]:
-        """The account once it balances, or as it is when nothing has moved for a while; and all outputs."""
+    async def settle(self, worker: WorkerProcess) -> Account:
+        """The account once it balances, or as it is when nothing has moved for a while."""
         inputs = await read_all(self._settings.broker, self._inputs)
         moved_s, before = time.monotonic(), -1
         while True:
             outputs = await read_all(self._settings.broker, self._outputs)
             result = account(inputs, outputs)
             if result.balanced or time.monotonic() - moved_s > STALLED_S:
-                return result, outputs
+                return result
             if len(outputs) != before:
                 before, moved_s = len(outputs), time.monotonic()
             worker.check()
             await asyncio.sleep(0.5)
-
-    async def engagement(self) -> list[RecordLike]:
-        """Every engagement record so far."""
-        return await read_all(self._settings.broker, self._engagement)
-
-    async def inputs(self) -> list[RecordLike]:
-        """Every input record so far."""
-        return await read_all(self._settings.broker, self._inputs)
 
 
 async def first_prediction(outputs: Outputs, worker: WorkerProcess, started_s: float) -> tuple[float, RecordLike]:
