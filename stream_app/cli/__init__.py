@@ -8,7 +8,19 @@ from collections.abc import Callable
 
 import typer
 
-from stream_app.cli import audit, broker, campaign, dead_letters, demo, replay, simulate, topics, train, worker
+from stream_app.cli import (
+    audit,
+    broker,
+    campaign,
+    dead_letters,
+    demo,
+    evaluate,
+    replay,
+    simulate,
+    topics,
+    train,
+    worker,
+)
 from stream_app.errors import DependencyError, SettingsError, StreamAppError
 
 EXIT_SETTINGS, EXIT_DEPENDENCY, EXIT_FAILURE = 2, 75, 1
@@ -29,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "simulate": simulate.simulate,
     "replay": replay.replay,
     "train": train.train,
+    "evaluate": evaluate.evaluate,
     "audit": audit.audit,
     "campaign": campaign.campaign,
 }

@@ -1,0 +1,62 @@
+"""`stream-app evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stream_app.cli.options import DataDir, Json
+from stream_app.evaluation.row import Row
+
+
+def evaluate(
+    suite: Annotated[str, typer.Argument(help="What to measure: see the list below, or `all`.")],
+    data: DataDir = None,
+    only: Annotated[str | None, typer.Option("--set", "-s", help="One data set of the suite; default: all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions where something is random.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="A small part, to see that it works: not to judge.")] = False,
+    pictures: Annotated[Path | None, typer.Option(help="Folder for plots and confusion matrices.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the model's parts on labelled data, each figure beside its baselines.
+
+    Suites: next-item, sentiment, intent, voice, image, fusion, purchase, calibration, cost.
+
+    A data set is a folder of the data folder; your own data in the same layout works too.
+    """
+    from stream_app.errors import SettingsError
+    from stream_app.evaluation import SUITES, Run
+    from stream_app.settings import load
+
+    chosen = list(SUITES) if suite == "all" else [suite]
+    if unknown := set(chosen) - set(SUITES):
+        raise SettingsError(f"no suite {unknown.pop()!r}; there are {', '.join(SUITES)}")
+    folder = data or load().test_data
+    if folder is None or not folder.is_dir():
+        raise SettingsError(f"no data folder {folder}: name it with --data or STREAM_APP_TEST_DATA")
+    run = Run(folder, only=only, seeds=seeds, quick=quick, pictures=pictures)
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = []
+    for name in chosen:
+        for row in SUITES[name](run):
+            rows.append(row)
+            if as_json:
+                print(orjson.dumps(row.document()).decode(), flush=True)  # noqa: T201
+    if not rows:
+        raise SettingsError(f"{folder} has no data set {only or ''} for {', '.join(chosen)}")
+    if not as_json:
+        Console().print(table(rows))
+
+
+def table(rows: list[Row]) -> Table:
+    """For people."""
+    shown = Table("suite", "set", "metric", "ours", "95 %", "beside it")
+    for row in rows:
+        interval = "" if row.interval is None else "{:.4f} – {:.4f}".format(*row.interval)
+        beside = ", ".join(f"{name} {value:.4f}" for name, value in row.baselines.items())
+        shown.add_row(row.suite, row.set, row.metric, f"{row.ours:.4f}", interval, beside)
+    return shown
