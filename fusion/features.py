@@ -63,7 +63,7 @@ class PredictionBatch:
     """Aligned with the events of the FeatureBatch that it answers."""
 
     columns: Mapping[str, Mapping[str, NDArray[Any]]]  # per head name its arrays, each of length n
-    modalities: NDArray[np.float32]  # (n, 4) shares of behavior, text, voice, image; rows sum to 1, 0 = absent
+    modalities: NDArray[np.float32]  # (n, 4) Shapley shares of behavior, text, voice, image; rows sum to 1, 0 = absent
     carried: NDArray[np.void]  # (u,) the users' state after their last event here
     cold_start: NDArray[np.bool_]  # (n,)
     index_position: int  # offset of the recommendation index at which the answer was made

@@ -70,6 +70,7 @@ class Notes:
     time_ms: dict[str, NDArray[np.int64]]  # per memory (n,)
     confidence: dict[str, NDArray[np.float32]]  # per memory (n,)
     recent_item: NDArray[np.uint64]  # (n, r) newest last, 0 padded
+    spoken: NDArray[np.bool_]  # (n,) the opinion was said aloud
 
 
 class Preparation:
@@ -133,13 +134,16 @@ class Preparation:
         does = self.does[features.action]
         did = np.cumsum(does)
         acts = carried["acts"].astype(np.int64)[row] + did - (did - does)[first[row]]
+        sures = {name: memory.confidence.numpy() for name, memory in memories.items()}
+        aloud = (times["opinion"] == times["voice"]) & (sures["opinion"] == sures["voice"])
         notes = Notes(
             carried["seen"].astype(np.int64)[row] + nth,
             acts,
             last,
             times,
-            {name: memory.confidence.numpy() for name, memory in memories.items()},
+            sures,
             recent_items(features, recent),
+            aloud & (memories["voice"].pick.numpy() >= 0),
         )
         inputs = Inputs(
             steps,

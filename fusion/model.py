@@ -52,7 +52,7 @@ class Output(NamedTuple):
     """What the device answers for n events of u users."""
 
     raw: dict[str, Tensor]  # per head
-    shares: Tensor  # (n, 4) of the modalities
+    views: Views  # what was mixed
     state: Tensor  # (u, 128) int8 after each user's last event
     memory: dict[str, tuple[Tensor, Tensor]]  # per memory (u, 64) int8 and (u,) scale; 0 = none
     fused: Fused
@@ -64,6 +64,15 @@ class Slots(NamedTuple):
     values: list[Tensor]  # each (n, its size)
     present: Tensor  # (n, 5) bool
     meta: Tensor  # (n, 5, 2): log age, confidence
+
+
+class Views(NamedTuple):
+    """The slots ready to be mixed. Hiding some changes `present` alone."""
+
+    vectors: Tensor  # (n, 5, 128)
+    logits: Tensor  # (n, 5) of the gates
+    present: Tensor  # (n, 5) bool
+    meta: Tensor  # (n, 5, 2)
 
 
 class Fusion(nn.Module):
@@ -80,6 +89,10 @@ class Fusion(nn.Module):
 
     def forward(self, slots: Slots) -> tuple[Tensor, Tensor]:
         """(n, 128) and the gates (n, 5), which sum to 1 over the present slots."""
+        return self.blend(self.views(slots))
+
+    def views(self, slots: Slots) -> Views:
+        """Each slot in the common space, with the logit of its gate."""
         logits = torch.cat(
             [
                 gate(torch.cat([v, slots.meta[:, i]], -1))
@@ -87,11 +100,16 @@ class Fusion(nn.Module):
             ],
             -1,
         )
-        gates = logits.masked_fill(~slots.present, -1e9).softmax(-1) * slots.present  # (n, 5)
-        views = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)  # (n, 5, 128)
-        mixed = torch.bmm(gates[:, None] * len(SLOTS), views).squeeze(1)
-        mixed = mixed + (~slots.present).float() @ self.absent
-        facts = torch.cat([slots.present.float(), slots.meta.flatten(1)], -1)
+        vectors = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)
+        return Views(vectors, logits, slots.present, slots.meta)
+
+    def blend(self, views: Views) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, of the present views alone."""
+        present, meta = views.present, views.meta * views.present[..., None]
+        gates = views.logits.masked_fill(~present, -1e9).softmax(-1) * present  # (n, 5)
+        mixed = torch.bmm(gates[:, None] * len(SLOTS), views.vectors).squeeze(1)
+        mixed = mixed + (~present).float() @ self.absent
+        facts = torch.cat([present.float(), meta.flatten(1)], -1)
         hidden = F.gelu(self.mix(torch.cat([mixed, facts], -1)))
         return F.layer_norm(self.out(hidden) + mixed, (FUSED,)), gates
 
@@ -120,15 +138,15 @@ class FusedModel(nn.Module):
         behavior = self.behavior(inputs.steps)
         held = {name: recalled(inputs.memories[name], fresh[name]) for name in MEMORIES}
         slots = self.slots(inputs, behavior, held, drop)
-        vector, gates = self.fusion(slots)
+        views = self.fusion.views(slots)
+        vector, _ = self.fusion.blend(views)
         opinion = held["opinion"]
         items = behavior.vector[:, STATE + VECTOR :] * slots.present[:, :1]
         fused = Fused(vector, opinion.vector, opinion.present, items)
-        shares = torch.stack([gates[:, 0] + gates[:, 1], gates[:, 2], gates[:, 3], gates[:, 4]], -1)
         last = inputs.memories["text"].last.clamp(min=0)
         state = torch.round(behavior.vector.detach()[last, :STATE] * 127).to(torch.int8)
         memory = {name: kept(inputs.memories[name], held[name]) for name in MEMORIES}
-        return Output({name: head(fused) for name, head in self.heads.items()}, shares, state, memory, fused)
+        return Output({name: head(fused) for name, head in self.heads.items()}, views, state, memory, fused)
 
     def encode(self, inputs: Inputs) -> dict[str, Tensor]:
         """Fresh vectors of this batch per memory."""

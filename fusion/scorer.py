@@ -19,6 +19,7 @@ from fusion.inputs import CARRIED, MEMORIES, Notes, Preparation
 from fusion.model import MODALITIES, FusedModel, Output
 from fusion.recommender import ItemIndex
 from fusion.retrieval import Retrieval
+from fusion.shapley import Shapley
 
 ARTEFACT = Path(__file__).parent / "artefacts" / "fused.safetensors"
 TIERS = ("full", "without_image")
@@ -61,6 +62,7 @@ class Scorer:
         self.segments = model.config.segments  # label of each segment id
         self.index = index or ItemIndex()
         self._retrieve = Retrieval(model.behavior.items, self.index)
+        self._shares = Shapley(model.fusion, self.heads)
         self._prepare = Preparation(
             model.text, model.voice, model.image, model.behavior, known=model.config.actions, actions=actions
         )
@@ -97,7 +99,7 @@ class Scorer:
         columns = self._columns(output, notes)
         return PredictionBatch(
             columns=columns,
-            modalities=output.shares.cpu().numpy(),
+            modalities=self._shares(output.views, output.fused, output.raw, torch.from_numpy(notes.spoken)).numpy(),
             carried=carry(features.carried, notes, output),
             cold_start=notes.seen < COLD_EVENTS,
             index_position=self.index.position,

@@ -1,0 +1,106 @@
+"""The shares against the formula itself: every order in which the modalities could have joined."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from fusion.features import FeatureBatch
+from fusion.heads.protocol import Fused
+from fusion.model import MODALITIES, SLOT_MODALITY, Output
+from fusion.scorer import Scorer
+from fusion.shapley import ANSWERS, players, weights
+from tests.fusion.shoppers import ACTIONS, shoppers
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer.load(device="cpu", actions=ACTIONS)
+
+
+@pytest.fixture(scope="module")
+def batch() -> FeatureBatch:
+    return shoppers(48, users=8, seed=5, history=4, words=0.5)
+
+
+def answers(scorer: Scorer, output: Output, row: int, shown: set[int], spoken: bool) -> Tensor:
+    """All probabilities of one event with only some modalities, by hiding the others' slots."""
+    slots = torch.tensor([modality in shown for modality in SLOT_MODALITY])[None]
+    views = type(output.views)(*(part[row : row + 1] for part in output.views))
+    vector, _ = scorer._net.fusion.blend(views._replace(present=views.present & slots))
+    said = (MODALITIES.index("voice") if spoken else MODALITIES.index("text")) in shown
+    one = Fused(*(part[row : row + 1] for part in output.fused))
+    given = Fused(vector, one.opinion * said, one.has_opinion & said, one.items)
+    parts = []
+    for name in ANSWERS:
+        columns = scorer.heads[name].columns(scorer.heads[name](given))
+        parts.append(columns["scores"][0] / 2 if "scores" in columns else columns["score"])
+    return torch.cat(parts)
+
+
+def test_shares_are_the_mean_over_all_orders_of_joining(scorer: Scorer, batch: FeatureBatch) -> None:
+    shares = scorer.score(batch).modalities
+    counts = set()
+    with torch.inference_mode():
+        inputs, notes = scorer._prepare(batch)
+        output = scorer._net(inputs)
+        for row in range(len(batch)):
+            present = {m for slot, m in enumerate(SLOT_MODALITY) if output.views.present[row, slot]}
+            counts.add(len(present))
+            moved = np.zeros(len(MODALITIES))
+            total = {m: torch.zeros(()) for m in present}
+            orders = list(permutations(present))
+            for order in orders:
+                shown: set[int] = set()
+                before = answers(scorer, output, row, shown, bool(notes.spoken[row]))
+                for modality in order:
+                    shown.add(modality)
+                    after = answers(scorer, output, row, shown, bool(notes.spoken[row]))
+                    total[modality] = total[modality] + (after - before) / len(orders)
+                    before = after
+            for modality, value in total.items():
+                moved[modality] = value.abs().sum()
+            np.testing.assert_allclose(shares[row], moved / max(moved.sum(), 1e-12), atol=2e-4)
+    assert counts >= {1, 2, 3, 4}, "the batch must have every number of players"
+
+
+def test_shares_sum_to_one_over_what_is_present(scorer: Scorer, batch: FeatureBatch) -> None:
+    shares = scorer.score(batch).modalities
+    assert (shares >= 0).all()
+    with torch.inference_mode():
+        present = scorer._net(scorer._prepare(batch)[0]).views.present[:, [0, 2, 3, 4]].numpy()
+    np.testing.assert_array_equal(shares > 0, present)
+    np.testing.assert_allclose(shares.sum(1), present.any(1), atol=1e-6)
+
+
+def test_one_modality_alone_takes_all(scorer: Scorer) -> None:
+    shares = scorer.score(shoppers(9, seed=1, words=0)).modalities
+    np.testing.assert_array_equal(shares, [[1, 0, 0, 0]] * 9)
+
+
+def test_a_modality_that_moves_nothing_is_listed_and_all_share_evenly(batch: FeatureBatch) -> None:
+    dull = Scorer.load(device="cpu", actions=ACTIONS)
+    with torch.no_grad():
+        for name in ANSWERS:
+            for parameter in dull._net.heads[name].parameters():
+                parameter.zero_()
+            if name == "anomaly":
+                dull._net.heads[name].usual[1] = 1e9  # everybody is as usual
+    shares = dull.score(batch).modalities
+    for row in shares[(shares > 0).sum(1) > 1]:
+        held = row[row > 0]
+        np.testing.assert_allclose(held, 1 / len(held), atol=1e-3)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_weights_give_out_exactly_what_everybody_together_is_worth(count: int) -> None:
+    worth = torch.rand((1 << count) - 1)
+    torch.testing.assert_close((weights(count) @ worth).sum(), worth[-1])
+
+
+def test_players_of_a_code() -> None:
+    assert [players(code) for code in (0, 1, 6, 15)] == [(), (0,), (1, 2), (0, 1, 2, 3)]
