@@ -54,6 +54,7 @@ class Inputs:
     memories: dict[str, Remembered]
     acts: Tensor  # (n,) float32: what the user did so far, words aside
     gap_s: Tensor  # (n,) float32
+    rhythm: Tensor  # (n, 6) float32
 
     def to(self, device: torch.device) -> Inputs:
         """The same on another device."""
@@ -153,6 +154,7 @@ class Preparation:
             memories,
             torch.from_numpy(acts.astype(np.float32)),
             torch.from_numpy(features.gap_s.clip(0).astype(np.float32)),
+            torch.from_numpy(rhythm(features, acts, nth)),
         )
         return inputs, notes
 
@@ -172,6 +174,30 @@ class Preparation:
             ring_time_ms=features.history_time_ms,
             state=features.carried["state"],
         )
+
+
+def rhythm(features: FeatureBatch, acts: NDArray[np.int64], nth: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How often and how lately a user comes (n, 6), all about 0..1; `nth` (n,) counts a user's events of this batch.
+
+    Events so far, gap before this one, time over which the last events lie, how many of those there are, their mean
+    distance, and 1 for the first: frequency and recency (Fader, Hardie and Lee 2005, "RFM and CLV").
+    """
+    length = features.history_time_ms.shape[1]
+    before = (features.history_action != NO_ACTION).sum(1)[features.row]
+    seen = np.minimum(before + nth, length)
+    back = seen - nth  # of the ring's events, those that are looked at
+    held = features.history_time_ms[features.row, (length - back).clip(0, length - 1)]
+    own = features.event_time_ms[np.arange(len(nth)) - np.minimum(seen, nth) + 1]
+    span_h = (features.event_time_ms - np.where(back > 0, held, own)).clip(0) / 3_600_000
+    columns = (
+        np.log1p(acts) / 5,
+        np.log1p(features.gap_s.clip(0) / 60) / 10,
+        np.log1p(span_h) / 8,
+        seen / length,
+        np.log1p(span_h / (seen - 1).clip(1)) / 8,
+        seen == 1,
+    )
+    return np.stack(columns, 1).astype(np.float32)
 
 
 def remembered(

@@ -56,6 +56,7 @@ class Outcomes(NamedTuple):
 
     purchase: NDArray[np.float32]  # buys in the rest of the session
     churn: NDArray[np.float32]  # stays away longer than the horizon
+    away_s: NDArray[np.float32]  # until the next visit; below 0: not back for so long when the log ended
     next_action: NDArray[np.int64]  # of the session
     next_item: NDArray[np.uint64]  # hash
     sentiment: NDArray[np.int64]  # of what was last said
@@ -69,7 +70,7 @@ class Outcomes(NamedTuple):
         """As tensors."""
         return Labels(
             torch.from_numpy(self.purchase),
-            torch.from_numpy(self.churn),
+            torch.from_numpy(self.away_s),
             torch.from_numpy(self.next_action),
             torch.from_numpy(item_rows(self.next_item)),
             torch.from_numpy(self.sentiment),

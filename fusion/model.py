@@ -125,7 +125,7 @@ class FusedModel(nn.Module):
         self.image = ImageEncoder()
         self.behavior = BehaviorEncoder(len(config.actions) + 1, len(NUMERICS))
         self.fusion = Fusion()
-        setup = Setup(config.actions, config.segments, self.behavior.items)
+        setup = Setup(config.actions, config.segments, self.behavior.items, config.churn_horizon_s)
         self.heads = nn.ModuleDict({name: head(setup) for name, head in HEADS.items()})
 
     def head(self, name: str) -> Head:
@@ -142,7 +142,8 @@ class FusedModel(nn.Module):
         vector, _ = self.fusion.blend(views)
         opinion = held["opinion"]
         items = behavior.vector[:, STATE + VECTOR :] * slots.present[:, :1]
-        fused = Fused(vector, opinion.vector, opinion.present, items)
+        rhythm = inputs.rhythm * slots.present[:, :1]
+        fused = Fused(vector, opinion.vector, opinion.present, items, rhythm, mask_of(slots.present[:, 1:]))
         last = inputs.memories["text"].last.clamp(min=0)
         state = torch.round(behavior.vector.detach()[last, :STATE] * 127).to(torch.int8)
         memory = {name: kept(inputs.memories[name], held[name]) for name in MEMORIES}
@@ -167,6 +168,11 @@ class FusedModel(nn.Module):
         meta = torch.stack([torch.log1p(torch.stack(ages, -1) / 60) / 5, torch.stack(sure, -1)], -1)
         values = [v * p[:, None] for v, p in zip([state, readout, *(w.vector for w in words)], present.T, strict=True)]
         return Slots(values, present, meta * present[..., None])
+
+
+def mask_of(present: Tensor) -> Tensor:
+    """(n,) which modalities (n, 4) are present as one number: bit i for the i-th."""
+    return (present.long() << torch.arange(len(MODALITIES), device=present.device)).sum(-1)
 
 
 def recalled(memory: Remembered, fresh: Tensor) -> Encoded:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fusion.heads.protocol import Fused, Head
-from fusion.model import MODALITIES, SLOT_MODALITY, Fusion, Views
+from fusion.model import MODALITIES, SLOT_MODALITY, Fusion, Views, mask_of
 
 ANSWERS = ("purchase", "churn", "next_action", "sentiment", "anomaly")
 """The heads whose probabilities are divided among the modalities."""
@@ -94,6 +94,8 @@ class Shapley:
             fused.opinion[rows] * said[:, None],
             fused.has_opinion[rows] & said,
             fused.items[rows] * present[:, :1],
+            fused.rhythm[rows] * present[:, :1],
+            mask_of(present),
         )
         return self._probabilities({name: head(given) for name, head in self._heads.items()})
 
@@ -109,7 +111,7 @@ class Shapley:
 def present_codes(present: Tensor) -> Tensor:
     """Which modalities are there, as a bit each (n,), from the slots (n, 5)."""
     first = [SLOT_MODALITY.index(number) for number in range(len(MODALITIES))]
-    return (present[:, first].long() << torch.arange(len(MODALITIES))).sum(-1)
+    return mask_of(present[:, first])
 
 
 def bits(codes: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from encoders.text import Bags
 from encoders.voice import Utterances
 from fusion.clustering import in_order, k_means, names
 from fusion.features import NUMERICS
-from fusion.heads.protocol import FUSED, Fused, Labels
+from fusion.heads.protocol import FUSED, RHYTHM, Fused, Labels
 from fusion.inputs import Inputs, Preparation
 from fusion.material import Example, Material, Photos, Texts, salted
 from fusion.model import MODALITIES, FusedModel, ModelConfig, Output
@@ -352,7 +352,9 @@ def class_weights(label: NDArray[np.int64]) -> Tensor:
 def spoken(vector: Tensor) -> Fused:
     """Text vectors as if each had just been said; nothing else is known."""
     present = torch.ones(len(vector), dtype=torch.bool)
-    return Fused(vector.new_zeros(len(vector), FUSED), vector, present, torch.zeros_like(vector))
+    mask = torch.zeros(len(vector), dtype=torch.int64)
+    nothing = (torch.zeros_like(vector), vector.new_zeros(len(vector), RHYTHM), mask)
+    return Fused(vector.new_zeros(len(vector), FUSED), vector, present, *nothing)
 
 
 def text_vectors(model: FusedModel, texts: NDArray[np.object_]) -> Tensor:

@@ -347,6 +347,7 @@ def outcomes_of(events: EventBatch, user: NDArray[np.int64], bots: NDArray[np.fl
     return Outcomes(
         purchase=(bought[last][session] > bought).astype(np.float32),
         churn=churn[session].astype(np.float32),
+        away_s=np.where(returns, away_ms, -away_ms)[session].astype(np.float32) / 1000,
         next_action=np.where(goes_on, np.append(events.action[1:], 0), -1).astype(np.int64),
         next_item=np.where(goes_on, np.append(events.item[1:], np.uint64(0)), np.uint64(0)),
         sentiment=np.where(said, felt, -1).astype(np.int64),

@@ -31,7 +31,7 @@ class Anomaly(Binary):
 
     def forward(self, fused: Fused) -> Tensor:
         """(n, 2): bot logit, distance in deviations from the usual one."""
-        bot = self.out(torch.relu(self.hidden(fused.vector)))  # (n, 1)
+        bot = self.calibrated(self.out(torch.relu(self.hidden(fused.vector))), fused.mask)  # (n, 1)
         far = (((fused.vector - self.mean) / self.spread) ** 2).mean(-1, keepdim=True).sqrt()
         return torch.cat([bot, (far - self.usual[0]) / self.usual[1]], -1)
 

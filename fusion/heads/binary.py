@@ -1,4 +1,4 @@
-"""What the yes-or-no heads share: one calibrated probability."""
+"""What the yes-or-no heads share: one probability, calibrated apart for each set of present modalities."""
 
 from __future__ import annotations
 
@@ -6,24 +6,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion.heads.protocol import FUSED, Columns, Fused, Score, Setup, rounded
+from fusion.heads.protocol import FUSED, MASKS, Columns, Fused, Score, Setup, rounded
 
 
 class Binary(nn.Module):
-    """A logit over the fused vector; its subclasses say which label it learns."""
+    """A logit over the fused vector; its subclasses say which label it learns.
+
+    After training `slope` and `shift` (16,) are fitted per mask: a logit x of mask m becomes slope[m] x + shift[m].
+    """
 
     Output = Score
     temperature: Tensor
+    slope: Tensor
+    shift: Tensor
 
     def __init__(self, _: Setup) -> None:
         super().__init__()
         self.out = nn.Linear(FUSED, 1)
         self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("slope", torch.ones(MASKS))
+        self.register_buffer("shift", torch.zeros(MASKS))
 
     def forward(self, fused: Fused) -> Tensor:
         """(n,) logits."""
-        logit: Tensor = self.out(fused.vector).squeeze(-1)
-        return logit
+        return self.calibrated(self.out(fused.vector), fused.mask).squeeze(-1)
+
+    def calibrated(self, logit: Tensor, mask: Tensor) -> Tensor:
+        """Logits (n, k) of masks (n,) as they are after calibration."""
+        return torch.addcmul(self.shift[mask, None], logit, self.slope[mask, None])
 
     def columns(self, raw: Tensor) -> dict[str, Tensor]:
         """`score` (n,)."""

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 Columns = Mapping[str, NDArray[Any]]
 FUSED = 128
+RHYTHM = 6
+MASKS = 16
+"""Sets of present modalities; the empty one among them, though nobody has it."""
 
 
 class Fused(NamedTuple):
@@ -21,13 +24,15 @@ class Fused(NamedTuple):
     opinion: Tensor  # (n, 64) what the user last said in a review or aloud; zeros where nothing
     has_opinion: Tensor  # (n,) bool
     items: Tensor  # (n, 64) what behaviour attends to, in item space; zeros where it is absent
+    rhythm: Tensor  # (n, 6) how often and how lately they come (`fusion.inputs.rhythm`); zeros without behaviour
+    mask: Tensor  # (n,) int64 which modalities are present, bit i for the i-th
 
 
 class Labels(NamedTuple):
     """What n events turned out to mean; missing is NaN, -1 or item 0."""
 
     purchase: Tensor  # (n,) float32: buys in the rest of the session
-    churn: Tensor  # (n,) float32: does not come back within the horizon
+    away_s: Tensor  # (n,) float32: until they come back; below 0: not back for so long when the log ended
     next_action: Tensor  # (n,) int64
     next_item: Tensor  # (n, 2) int64 rows of the item table, 0 missing
     sentiment: Tensor  # (n,) int64: 0 negative, 1 neutral, 2 positive; -1 missing
@@ -40,6 +45,7 @@ class Setup(NamedTuple):
     actions: Sequence[str]
     segments: Sequence[str]
     items: nn.Embedding  # the behaviour encoder's item table
+    horizon_s: float = 14 * 86_400  # after which who is not back has churned
 
 
 class Head(Protocol):

@@ -12,7 +12,7 @@ from torch import nn
 
 import fusion.heads
 from fusion.heads import HEADS
-from fusion.heads.protocol import FUSED, Fused, Labels, Setup
+from fusion.heads.protocol import FUSED, MASKS, RHYTHM, Fused, Labels, Setup
 
 COUNT = 6
 SHARED = {"__init__", "protocol", "binary"}
@@ -29,7 +29,9 @@ def head(request: pytest.FixtureRequest) -> nn.Module:
 def fused(count: int = COUNT) -> Fused:
     torch.manual_seed(1)
     spoke = torch.arange(count) % 2 == 0
-    return Fused(torch.randn(count, FUSED), torch.randn(count, 64) * spoke[:, None], spoke, torch.randn(count, 64))
+    opinion = torch.randn(count, 64) * spoke[:, None]
+    mask = torch.arange(count) % MASKS
+    return Fused(torch.randn(count, FUSED), opinion, spoke, torch.randn(count, 64), torch.rand(count, RHYTHM), mask)
 
 
 def labels(known: bool) -> Labels:

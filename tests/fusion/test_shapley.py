@@ -34,7 +34,8 @@ def answers(scorer: Scorer, output: Output, row: int, shown: set[int], spoken: b
     vector, _ = scorer._net.fusion.blend(views._replace(present=views.present & slots))
     said = (MODALITIES.index("voice") if spoken else MODALITIES.index("text")) in shown
     one = Fused(*(part[row : row + 1] for part in output.fused))
-    given = Fused(vector, one.opinion * said, one.has_opinion & said, one.items)
+    mask = torch.tensor([sum(1 << modality for modality in shown)])
+    given = Fused(vector, one.opinion * said, one.has_opinion & said, one.items, one.rhythm, mask)
     parts = []
     for name in ANSWERS:
         columns = scorer.heads[name].columns(scorer.heads[name](given))
