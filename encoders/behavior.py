@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from encoders.linear import Linear
 from encoders.protocol import VECTOR, Encoded
 
 STATE = 128
@@ -74,14 +75,14 @@ class BehaviorEncoder(nn.Module):
         self.items = nn.Embedding(2 * ITEM_ROWS + 1, VECTOR, padding_idx=0)
         self.context = nn.Embedding(2 * CONTEXT_ROWS + 1, CONTEXT, padding_idx=0)
         self.action = nn.Embedding(actions + 1, CONTEXT, padding_idx=0)
-        self.token = nn.Linear(VECTOR + 3 * CONTEXT + 2 * numerics + 2, STATE)
-        self.inward = nn.Linear(STATE, 3 * STATE)
-        self.across = nn.Linear(STATE, 3 * STATE)
+        self.token = Linear(VECTOR + 3 * CONTEXT + 2 * numerics + 2, STATE)
+        self.inward = Linear(STATE, 3 * STATE)
+        self.across = Linear(STATE, 3 * STATE)
         self.decay = nn.Parameter(torch.linspace(-6, -1, STATE))
-        self.ask = nn.Linear(2 * STATE, VECTOR)
-        self.ask_action = nn.Linear(2 * STATE, actions + 1)
+        self.ask = Linear(2 * STATE, VECTOR)
+        self.ask_action = Linear(2 * STATE, actions + 1)
         self.forget = nn.Parameter(torch.zeros(()))
-        self.tell = nn.Linear(VECTOR + LOOKS * (actions + 1), VECTOR)
+        self.tell = Linear(VECTOR + LOOKS * (actions + 1), VECTOR)
         with torch.no_grad():
             self.items.weight[1:].normal_(std=(2 * VECTOR) ** -0.5)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from encoders.behavior import STATE, BehaviorEncoder
 from encoders.image import ImageEncoder
+from encoders.linear import Linear
 from encoders.protocol import VECTOR, Encoded, quantise, quantised
 from encoders.text import TextEncoder
 from encoders.voice import VoiceEncoder
@@ -81,11 +82,11 @@ class Fusion(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         sizes = [STATE, VECTOR, VECTOR, VECTOR, VECTOR]
-        self.project = nn.ModuleList(nn.Linear(size, FUSED) for size in sizes)
-        self.gate = nn.ModuleList(nn.Linear(size + 2, 1) for size in sizes)
+        self.project = nn.ModuleList(Linear(size, FUSED) for size in sizes)
+        self.gate = nn.ModuleList(Linear(size + 2, 1) for size in sizes)
         self.absent = nn.Parameter(torch.randn(len(SLOTS), FUSED) * 0.02)
-        self.mix = nn.Linear(FUSED + 3 * len(SLOTS), FUSED)
-        self.out = nn.Linear(FUSED, FUSED)
+        self.mix = Linear(FUSED + 3 * len(SLOTS), FUSED)
+        self.out = Linear(FUSED, FUSED)
 
     def forward(self, slots: Slots) -> tuple[Tensor, Tensor]:
         """(n, 128) and the gates (n, 5), which sum to 1 over the present slots."""

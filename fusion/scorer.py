@@ -54,6 +54,7 @@ class Scorer:
         index: ItemIndex | None = None,
     ) -> None:
         self._net = model.to(device).eval()
+        self._net.image.to(memory_format=torch.channels_last)  # convolutions take a third of the time so
         self._device = device
         self._k = recommendations
         self.model = ModelName(model.config.name, model.config.version, digest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from encoders.linear import Linear
 from fusion.heads.binary import Binary, known_loss
 from fusion.heads.protocol import FUSED, Fused, Labels, Setup
 
@@ -21,8 +22,8 @@ class Anomaly(Binary):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.hidden = nn.Linear(FUSED, 32)
-        self.out = nn.Linear(32, 1)
+        self.hidden = Linear(FUSED, 32)
+        self.out = Linear(32, 1)
         self.register_buffer("mean", torch.zeros(FUSED))
         self.register_buffer("spread", torch.ones(FUSED))
         self.register_buffer(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoders.linear import Linear
 from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
 
 
@@ -26,7 +27,7 @@ class NextAction(nn.Module):
     def __init__(self, setup: Setup) -> None:
         super().__init__()
         self.actions = tuple(setup.actions)
-        self.out = nn.Linear(FUSED, len(self.actions))
+        self.out = Linear(FUSED, len(self.actions))
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, fused: Fused) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoders.linear import Linear
 from encoders.protocol import VECTOR
 from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
 
@@ -31,7 +32,7 @@ class Recommendations(nn.Module):
     def __init__(self, setup: Setup) -> None:
         super().__init__()
         self.items = [setup.items]  # shared with the behaviour encoder, so not a submodule of its own
-        self.out = nn.Linear(FUSED, VECTOR)
+        self.out = Linear(FUSED, VECTOR)
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():
             self.out.weight.mul_(0.1)

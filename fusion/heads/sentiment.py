@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoders.linear import Linear
 from encoders.protocol import VECTOR
 from fusion.heads.protocol import Columns, Fused, Labels, Setup, rounded
 
@@ -28,7 +29,7 @@ class Sentiment(nn.Module):
 
     def __init__(self, _: Setup) -> None:
         super().__init__()
-        self.out = nn.Linear(VECTOR, len(LABELS))
+        self.out = Linear(VECTOR, len(LABELS))
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, fused: Fused) -> Tensor:
