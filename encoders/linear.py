@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 ROWS = 48
 """From so many rows on oneDNN's kernel pays for its call: at 512 rows it takes half the time of the default one."""
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_ONEDNN: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
+    torch.ops.mkldnn, "_linear_pointwise"
+)
 
 
 class Linear(nn.Linear):
