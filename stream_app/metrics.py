@@ -22,10 +22,11 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 
 from stream_app.events import EVENT_TYPES, dead_letters
+from stream_app.models.metrics import ModelMetrics
 
 TOPICS = tuple(EVENT_TYPES)
 VERDICTS = ("predicted", "duplicate", "late", "partial", "suppressed", "dead_lettered", "routed")
-STAGES = ("decode", "admit", "update", "score", "derive", "publish", "commit")
+STAGES = ("decode", "admit", "update", "score", "derive", "grade", "publish", "commit")
 OTHER = "other"
 """Stands for any label value outside its closed set, so that no input can grow the number of series."""
 
@@ -146,6 +147,7 @@ class Metrics:
         self.ready = gauge("ready", "1 while every assigned task is restored and nothing is paused")
         self.model_name = ("", "")
         self.model = Info("behavior_model", "The model that is serving", registry=registry)
+        self.models = ModelMetrics(registry)
         self.latency = Distribution(
             "behavior_end_to_end_latency_seconds", "Arrival in Kafka to committed output", LATENCY_BOUNDS_S
         )

@@ -95,6 +95,16 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(1, ge=1)
     recommendations: int = Field(10, ge=0, le=100)
+    folder: Path | None = None
+    """Where the artefacts lie that the control topic may name; `models` in the data folder when absent."""
+    returns: bool = True
+    """Go back by itself to the model before, where the new one does worse."""
+    return_after: int = Field(10_000, ge=1)
+    """Graded answers of each, per head, before two models are compared."""
+    return_margin: float = Field(0.25, ge=0)
+    """Share by which a head's mean log loss must be higher, beside twice its standard error."""
+    drift_events: int = Field(20_000, ge=100)
+    """Events that make the reference where the artefact holds none, and the window that is compared with it."""
 
 
 class Signals(Section):

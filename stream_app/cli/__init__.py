@@ -15,6 +15,7 @@ from stream_app.cli import (
     dead_letters,
     demo,
     evaluate,
+    model,
     replay,
     simulate,
     topics,
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 app.add_typer(topics.app, name="topics")
+app.add_typer(model.app, name="model")
 app.add_typer(dead_letters.app, name="dead-letters")
 
 

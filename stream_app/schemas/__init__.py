@@ -28,12 +28,14 @@ def documents() -> dict[str, bytes]:
 def topic_types() -> dict[str, type[msgspec.Struct]]:
     """The type of the records of each topic that has one, by topic without prefix."""
     from stream_app.insights.part import Part  # outputs draw in the model, which nothing else here needs
+    from stream_app.models.change import ModelChange
     from stream_app.outputs.announcement import Announcement
     from stream_app.outputs.engagement import Engagement
     from stream_app.outputs.prediction import Prediction
 
     return {
         **EVENT_TYPES,
+        "control": ModelChange,
         "predictions": Prediction,
         "engagement": Engagement,
         "signals": Announcement,

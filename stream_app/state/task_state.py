@@ -59,6 +59,12 @@ class TaskState:
     def __contains__(self, user: bytes) -> bool:
         return self._users.find(user) is not None
 
+    @property
+    def carried(self) -> NDArray[np.void]:
+        """(rows,) the scorer's part of every user by row, freed ones blank; a view, valid until the next update."""
+        held: NDArray[np.void] = self._users.rows["carried"][: len(self._users.ids)]
+        return held
+
     def session_start_ms(self, rows: UserRows) -> Ints:
         """(n,) start of the session that each event of an update is in, in the order of the FeatureBatch."""
         started: Ints = self._windows.rows["start_ms"][rows.windows[:, 0]]

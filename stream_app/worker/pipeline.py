@@ -8,16 +8,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.json import encode
 from numpy.typing import NDArray
 
 from fusion.features import FeatureBatch, PredictionBatch
-from fusion.heads.segment import Segment
 from fusion.recommender import ItemActivity, strength_codes
-from fusion.scorer import Scorer
 from stream_app.errors import EventError
 from stream_app.events import ACTIONS, EventBatch
 from stream_app.events.batch import Objects
@@ -28,9 +26,14 @@ from stream_app.insights import ledger as insights
 from stream_app.insights.ledger import Ledger
 from stream_app.insights.part import Part
 from stream_app.metrics import Metrics
+from stream_app.models import change
+from stream_app.models.grader import Grader
+from stream_app.models.life import Models, Shadowing
+from stream_app.models.memory import Held, keep, recall
+from stream_app.models.shadow import Shadow
 from stream_app.outputs.announcement import encode_announcements
 from stream_app.outputs.engagement import encode_engagement
-from stream_app.outputs.prediction import ModelInfo, encode_predictions, quality_bit
+from stream_app.outputs.prediction import encode_predictions, quality_bit
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, RecordLike
 from stream_app.settings import Settings
@@ -49,6 +52,9 @@ STRENGTHS = strength_codes(ACTIONS)
 SLOTS = {name: at for at, name in enumerate(SIGNALS)}
 SEARCHES = [code for code, action in enumerate(ACTIONS) if action == "search"]
 FUTURE_ERROR = EventError("future_timestamp", "event_time is more than an hour ahead", stage="time", field="event_time")
+
+SWEEP_MS = 30_000
+"""How often an idle task looks for answers that silent users left ungraded."""
 
 POISON_ERROR = EventError("poison", "The model failed on this event", stage="inference")
 
@@ -99,7 +105,7 @@ class Pipeline:
         number: int,
         *,
         state: TaskState,
-        scorer: Scorer,
+        models: Models,
         device: Executor,
         names: TopicNames,
         settings: Settings,
@@ -108,7 +114,13 @@ class Pipeline:
         self.state = state
         self.seen_ms: dict[str, int] = {}  # Kafka time of the newest record taken, per topic
         self._number = number
-        self._scorer = scorer
+        self._models = models
+        self._live = models.live
+        self._scorer = models.live.scorer
+        self._shadow: Shadow | None = None
+        self._shadowing: Shadowing | None = None
+        self._grader = Grader(models.grades, session_gap_ms=settings.state.session_gap_ms)
+        self._speaks = partition_of(change.KEY, settings.topics.partitions) == number  # for the models
         self._device = device
         self._names = names
         self._inputs = (*names.inputs, names.repartition)
@@ -116,9 +128,8 @@ class Pipeline:
         self._partitions = settings.topics.partitions
         self._grace_ms = settings.state.grace_ms
         self._metrics = metrics
-        self._model = ModelInfo(scorer.model.name, scorer.model.version, scorer.model.digest)
         self._signals = check(SignalSettings(**settings.signals.model_dump()))
-        self._segments = cast(Segment, scorer.heads["segment"]).labels
+        self._segments = list(models.live.scorer.segments)  # the ledger reads it too
         self._ledger = Ledger(
             number,
             settings.insights,
@@ -127,6 +138,7 @@ class Pipeline:
             segments=self._segments,
         )
         self._advert: OutputRecord | None = None
+        self._swept_ms = 0
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
     def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
@@ -154,13 +166,14 @@ class Pipeline:
 
     async def run(self, taken: Taken, *, now_ms: int) -> Publication:
         """Everything that one merged batch leads to."""
+        self._use_models()
         out = Publication(positions=taken.positions)
         for at, one in taken.rejected:
             out.consumed[self._inputs[at]] += 1
             self._set_aside(out, at, one.record, one.error)
         if taken.events is not None:
             await self._events(out, taken.events, taken.records, now_ms)
-        out.outputs += self._changelog()
+        out.outputs += self._changelog() + self._words()
         for at, position in taken.positions.items():
             self._positions[at] = max(self._positions[at], position)
         return out
@@ -168,9 +181,12 @@ class Pipeline:
     def tick(self, *, now_ms: int) -> Publication | None:
         """Close the windows of silent users by the idle clock; None when nothing was due."""
         finals = self.state.tick(now_ms)
-        if not len(finals) and self._advert is None:
+        self._grade_silent(idle=now_ms - self._swept_ms >= SWEEP_MS)
+        if now_ms - self._swept_ms >= SWEEP_MS:
+            self._swept_ms = now_ms
+        out = Publication(outputs=self._words())
+        if not len(finals) and self._advert is None and not out.outputs:
             return None
-        out = Publication()
         self._engage(out, finals)
         out.outputs += self._changelog()
         return out
@@ -211,12 +227,15 @@ class Pipeline:
         with self._metrics.stage("update", n):
             rows = self.state.update(events)
             features, digests = self.state.features(events, rows)
+            held = features.carried
+            features = replace(features, carried=recall(held, self._live.memory))
         started_s = time.perf_counter()
         scored, cpu_s = await asyncio.get_running_loop().run_in_executor(self._device, self._score, features)
         inference_s = time.perf_counter() - started_s
         self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
         if not scored.kept.all():
             self._poisoned(out, events, records, np.sort(rows.order[~scored.kept]))
+            self._grader.forget(rows.row_of_user)
         predictions = scored.predictions
         if predictions is None:
             self._engage(out, self.state.open_windows())
@@ -230,15 +249,20 @@ class Pipeline:
                 watermark_ms[good],
             )
             digests = [digest for digest, kept in zip(digests, scored.kept.tolist(), strict=True) if kept]
-            predictions = replace(predictions, carried=predictions.carried[users])
+            predictions, held = replace(predictions, carried=predictions.carried[users]), held[users]
+        else:
+            self._grade(features, predictions, rows.row_of_user, held)
+            if self._shadow is not None:
+                self._shadow.follow(features, predictions, users=rows.users, rows=rows.row_of_user)
         with self._metrics.stage("derive", n):
             started_ms = self.state.session_start_ms(rows)
             columns = predictions.columns
             told = events.take(rows.order)
             said = said_sentiment(told, predictions)
+            keep(held, self._live.memory, predictions.carried)
             self.state.carry(
                 rows,
-                predictions.carried,
+                held,
                 events=told,
                 purchase=columns["purchase"]["score"],
                 churn=columns["churn"]["score"],
@@ -252,6 +276,35 @@ class Pipeline:
             made, timing = predictions.take(back), Timing(now_ms, inference_s * 1000)
             self._predict(out, events, records, made, chain, started_ms[back], positions, watermark_ms, timing)
         self._engage(out, self.state.open_windows())
+
+    def _use_models(self) -> None:
+        """Those of now, for a whole batch."""
+        models = self._models
+        if models.live is not self._live:
+            self._live, self._scorer = models.live, models.live.scorer
+            self._segments[:] = self._scorer.segments
+        if models.shadowing is not self._shadowing:
+            self._shadowing, self._shadow = models.shadowing, models.new_shadow()
+
+    def _grade(self, features: FeatureBatch, predictions: PredictionBatch, rows: NDArray[np.int64], held: Held) -> None:
+        """What these events say of earlier answers; writes in `held`."""
+        with self._metrics.stage("grade", len(features)):
+            grade, horizon_s = self._models.grade_of(self._live), self._live.config.churn_horizon_s
+            self._grader.observe(grade, horizon_s, features, predictions, rows=rows, held=held)
+            self._models.drift.observe(features, predictions)
+            self._grade_silent()
+
+    def _grade_silent(self, *, idle: bool = False) -> None:
+        """What is due by the clock alone."""
+        if (watermark_ms := self.state.watermark_ms) is not None:
+            self._grader.sweep(self.state.carried, watermark_ms, idle=idle)
+            if idle and self._shadow is not None:
+                self._shadow.sweep(watermark_ms)
+
+    def _words(self) -> list[OutputRecord]:
+        """What this worker has to say about models."""
+        word = self._models.due() if self._speaks else None
+        return [] if word is None else [OutputRecord(self._names.control, change.KEY, word, partition=self._number)]
 
     def _score(self, features: FeatureBatch) -> tuple[Scored, float]:
         """On the device thread."""
@@ -348,7 +401,7 @@ class Pipeline:
             predictions,
             heads=self._scorer.heads,
             pipeline=self._pipeline,
-            model=self._model,
+            model=self._live.info,
             feature_digest=digests,
             session_start_ms=session_start_ms,
             inputs=self._inputs,

@@ -18,11 +18,12 @@ from typing import Any
 import torch
 from faust.types import TP
 
-from fusion.errors import CheckpointError
-from fusion.scorer import Scorer
 from stream_app.errors import DependencyError, SettingsError, StateError
-from stream_app.events import ACTIONS
 from stream_app.metrics import Metrics
+from stream_app.models import change
+from stream_app.models.artefact import RefusedError, Served
+from stream_app.models.life import Models, load_configured
+from stream_app.models.memory import held_dtype
 from stream_app.outputs.topics import TopicNames
 from stream_app.settings import Settings
 from stream_app.signals import SIGNALS
@@ -36,7 +37,9 @@ from stream_app.web.live import Live
 from stream_app.web.server import WebServer
 from stream_app.web.status import Status
 from stream_app.worker.item_log import ItemLog
+from stream_app.worker.model_log import ModelLog
 from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.routing import partition_of
 from stream_app.worker.serving import Serving
 from stream_app.worker.supervisor import RESTARTS
 from stream_app.worker.task import Task
@@ -69,9 +72,10 @@ class Worker:
         self._received: dict[TP, int] = {}
         self._stopping = asyncio.Event()
         self._app: BatchApp
-        self._scorer: Scorer
+        self._models: Models
         self._serving: Serving
         self._url = ""
+        self._voice = 0  # the task that may write control records; until the broker has said how many there are
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; what was taken is committed before it returns."""
@@ -79,9 +83,10 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._tell)
         settings = self._settings
-        self._scorer = await loop.run_in_executor(self._device, self._load_model)
+        live = await loop.run_in_executor(self._device, self._load_model)
+        self._models = Models(live, settings=settings, metrics=self._metrics, device=self._device)
         reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
-        self._serving = Serving(reader, self._names, self._pipelines, index=self._scorer.index)
+        self._serving = Serving(reader, self._names, self._pipelines, index=live.scorer.index)
         self._live.insights = partial(self._serving.insights, windows=LOOKED_BACK)
         web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
         if settings.web.enabled:
@@ -92,7 +97,11 @@ class Worker:
             await web.stop()
             return
         reader = LogReader(settings.broker, [(self._names.item_log, 0)])
-        item_log = ItemLog(reader, self._scorer.index, self._device, self.crash)
+        item_log = ItemLog(reader, live.scorer.index, self._device, self.crash)
+        self._voice = partition_of(change.KEY, self._settings.topics.partitions)
+        reader = LogReader(settings.broker, [(self._names.control, self._voice)])
+        model_log = ModelLog(reader, self._models, self.crash, judges=self._judges)
+        await model_log.start()
         await item_log.start()
         await self._serving.start(self.crash, partitions=self._settings.topics.partitions)
         self._metrics.up.set(1)
@@ -108,6 +117,7 @@ class Worker:
         await self._stop_tasks()
         await self._app.stop()
         await item_log.stop()
+        await model_log.stop()
         await self._serving.stop()
         await web.stop()
         self._device.shutdown()
@@ -181,18 +191,16 @@ class Worker:
                 log.info("topic created", extra={"topic": name})
         await admin.require(self._settings.broker, wanted)
 
-    def _load_model(self) -> Scorer:
-        model = self._settings.model
-        torch.set_num_threads(model.threads)
+    def _load_model(self) -> Served:
+        torch.set_num_threads(self._settings.model.threads)
         try:
-            scorer = Scorer.load(
-                model.path, device=model.device, actions=ACTIONS, recommendations=model.recommendations
-            )
-        except CheckpointError as error:
+            return load_configured(self._settings)
+        except RefusedError as error:
             raise DependencyError(f"model: {error}") from error
-        info = scorer.model
-        self._metrics.set_model(name=info.name, version=info.version, digest=info.digest)
-        return scorer
+
+    def _judges(self) -> bool:
+        """Whether this worker owns the task that may write what holds of models."""
+        return self._voice in self._tasks
 
     def _build_app(self) -> BatchApp:
         settings = self._settings
@@ -225,16 +233,17 @@ class Worker:
 
     def _new_task(self, number: int) -> Task:
         settings = self._settings
+        scorer = self._models.live.scorer
         state = TaskState(
             StateSettings(**settings.state.model_dump()),
             inputs=len(self._inputs),
-            carried=self._scorer.carried_dtype,
-            history=self._scorer.history,
+            carried=held_dtype(scorer.carried_dtype),
+            history=scorer.history,
         )
         pipeline = Pipeline(
             number,
             state=state,
-            scorer=self._scorer,
+            models=self._models,
             device=self._device,
             names=self._names,
             settings=settings,
@@ -295,6 +304,8 @@ class Worker:
                     rows=len(state),
                     size_bytes=state.memory_bytes(),
                 )
+            if self._judges():
+                self._models.judge()
             self._metrics.queue_depth.set(sum(task.waiting for task in self._tasks.values()))
             await asyncio.sleep(GAUGES_S)
 

@@ -19,6 +19,10 @@ from fusion.scorer import ARTEFACT, Scorer
 from stream_app.errors import ScoringError
 from stream_app.events import ACTIONS, EVENT_TYPES, EventBatch, decode
 from stream_app.metrics import Metrics
+from stream_app.models.artefact import Served
+from stream_app.models.change import Artefact
+from stream_app.models.life import Models
+from stream_app.models.memory import held_dtype
 from stream_app.outputs.topics import TopicNames
 from stream_app.producers.publish import encode
 from stream_app.producers.simulate import simulate
@@ -94,12 +98,15 @@ def run(scorer: Cursed, records: list[Record], batch: int) -> tuple[list[OutputR
         with ThreadPoolExecutor(1) as device:
             state = TaskState(
                 StateSettings(**SETTINGS.state.model_dump()),
-                carried=scorer.carried_dtype,
+                carried=held_dtype(scorer.carried_dtype),
                 history=HISTORY,
                 inputs=5,
             )
+            metrics, named = Metrics(), Artefact(digest=scorer.model.digest)
+            served = Served(scorer, load_checkpoint(ARTEFACT).model.config, named, memory=1)
+            models = Models(served, settings=SETTINGS, metrics=metrics, device=device)
             pipeline = Pipeline(
-                0, state=state, scorer=scorer, device=device, names=NAMES, settings=SETTINGS, metrics=Metrics()
+                0, state=state, models=models, device=device, names=NAMES, settings=SETTINGS, metrics=metrics
             )
             made: list[OutputRecord] = []
             for first in range(0, len(records), batch):

@@ -1,0 +1,71 @@
+"""`stream-app model`."""
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stream_app.cli.options import Broker, Config, Json
+
+app = typer.Typer(help="Which model serves: show it, set another without a pause, go back.", no_args_is_help=True)
+
+Path = Annotated[
+    str | None,
+    typer.Argument(help="A .safetensors file below the model folder (model.folder); default: the settings' own model."),
+]
+Reason = Annotated[str, typer.Option(help="Kept in the record.")]
+
+
+@app.command()
+def show(config: Config = None, broker: Broker = None, json: Json = False) -> None:
+    """The model that the control topic names, what is in the shadow, and the artefacts that could be set."""
+    from stream_app.models import orders
+    from stream_app.settings import load
+
+    settings = load(config, broker__url=broker)
+    _print(asyncio.run(orders.present(settings)).facts() | {"artefacts": orders.artefacts(settings)}, json)
+
+
+@app.command("set")
+def set_(
+    path: Path = None,
+    shadow: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Only beside the live model, for this share of the users; 0 ends the shadow."),
+    ] = None,
+    reason: Reason = "",
+    config: Config = None,
+    broker: Broker = None,
+    json: Json = False,
+) -> None:
+    """Let an artefact serve from now on; it is loaded and checked here before anything is sent."""
+    from stream_app.models import orders
+    from stream_app.settings import load
+
+    settings = load(config, broker__url=broker)
+    if shadow is None:
+        order = asyncio.run(orders.set_model(settings, path, reason=reason))
+    else:
+        order = asyncio.run(orders.set_shadow(settings, path, shadow))
+    _print(order.facts(), json)
+
+
+@app.command("return")
+def return_(reason: Reason = "", config: Config = None, broker: Broker = None, json: Json = False) -> None:
+    """Let the model before the present one serve again."""
+    from stream_app.models import orders
+    from stream_app.settings import load
+
+    _print(asyncio.run(orders.take_back(load(config, broker__url=broker), reason=reason)).facts(), json)
+
+
+def _print(facts: dict[str, Any], json: bool) -> None:
+    import orjson
+
+    if json:
+        typer.echo(orjson.dumps(facts).decode())
+        return
+    for name, value in facts.items():
+        shown = value if isinstance(value, str | int | float) else orjson.dumps(value).decode()
+        Console().print(f"{name:<11}{shown}", highlight=False, soft_wrap=True, markup=False)
