@@ -1,0 +1,229 @@
+"""Which items come next, from the sessions that shared items with this one and from what is seen together.
+
+Vector session kNN with decay by position (Ludewig & Jannach 2018; STAN, Garg et al. 2019) over a bounded, streaming
+memory, mixed with decayed co-visits, popularity and the user's own items. Knows hashes, no products and no topics.
+The answers are a pure function of the events in order, however they were grouped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.session_kernels import Memory, Scratch, find, learn, recommend, rows_of
+
+Rows = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+Floats = NDArray[np.float32]
+
+HALVINGS = 16
+"""Half-lives after which weights, which grow with time, are scaled down."""
+
+
+@dataclass(frozen=True)
+class KnnSettings:
+    """Sizes bound the memory, about 60 MB as set."""
+
+    max_items: int = 50_000  # beyond it the least popular tenth goes
+    sessions: int = 1 << 17  # newest sessions remembered, a power of two
+    length: int = 16  # newest distinct items of a session
+    ring: int = 128  # newest sessions of an item, a power of two
+    neighbors: int = 50  # co-visited items of an item
+    span: int = 4  # items of a session that meet each new one
+    window_ms: int = 3_600_000  # a longer silence begins a new session
+    half_life_ms: int = 30 * 86_400_000
+    nearness: float = 0.8  # of a co-visit, per step between the two
+    backward: float = 0.5  # of a co-visit, later → earlier against earlier → later
+    recent: int = 7  # newest recent items that count
+    recency: float = 0.7  # per step back in the user's recent items
+    sample: int = 100  # sessions looked at for the newest item
+    sampled: float = 0.6  # share of that per step back
+    sharpness: float = 2.0  # power of a session's similarity
+    distance: float = 0.8  # per step from the shared item in a session
+    session_backward: float = 0.5  # of an item before the shared one
+    breadth: int = 20  # strongest co-visits that count
+    shrinkage: float = 1.0  # co-visits that an item must gather to be believed by half
+    session_weight: float = 0.5
+    covisit_weight: float = 0.5
+    popularity_weight: float = 1e-3  # of an item's share of all activity
+    repeat_weight: float = 0.3  # of seeing the newest item again; 0 never recommends a recent item
+    repeat_recency: float = 0.7  # of that, per step back
+    repeat_kept: float = 0.3  # share of its other score that a recent item keeps
+
+    def __post_init__(self) -> None:
+        powers = all(size > 0 and not size & (size - 1) for size in (self.sessions, self.ring))
+        if not powers or self.sample > self.ring or self.breadth > self.neighbors or self.max_items < 10:
+            raise ValueError("sessions and ring must be powers of two, sample <= ring, breadth <= neighbors")
+
+
+class SessionKnn:
+    """Learns from events in order, recommends in batches; one thread only.
+
+    Rows number items from 0; they stay until `forgotten` grows.
+    """
+
+    def __init__(self, settings: KnnSettings | None = None) -> None:
+        self.settings = s = settings or KnnSettings()
+        self._memory = Memory(
+            hashes=np.zeros(s.max_items, np.uint64),
+            table=np.zeros(1 << (2 * s.max_items - 1).bit_length(), np.int32),
+            popularity=np.zeros(s.max_items),
+            popular=np.full(64, -1, np.int32),
+            neighbor=np.full((s.max_items, s.neighbors), -1, np.int32),
+            weight=np.zeros((s.max_items, s.neighbors), np.float32),
+            total=np.zeros(s.max_items),
+            ring=np.zeros((s.max_items, s.ring), np.uint32),
+            visits=np.zeros(s.max_items, np.int64),
+            open=np.zeros(s.sessions, np.int64),
+            key=np.zeros(s.sessions, np.uint64),
+            last_ms=np.zeros(s.sessions, np.int64),
+            length=np.zeros(s.sessions, np.int32),
+            items=np.full((s.sessions, s.length), -1, np.int32),
+            counts=np.zeros(3, np.int64),
+            activity=np.zeros(1),
+        )
+        touched = s.recent * s.ring
+        self._scratch = Scratch(
+            similarity=np.zeros(s.sessions),
+            first=np.zeros(s.sessions, np.int32),
+            score=np.zeros(s.max_items),
+            touched=np.zeros(touched, np.int32),
+            candidate=np.zeros(touched * s.length + s.recent * (s.breadth + 1) + 64, np.int32),
+        )
+        self._landmark_ms = 0  # the first event's time, later moved on; weights are relative to this time's
+        self.forgotten = 0  # times that rows were numbered anew
+        self._nearness = powers(s.nearness, np.arange(s.span))
+
+    def __len__(self) -> int:
+        return int(self._memory.counts[0])
+
+    @property
+    def hashes(self) -> Keys:
+        """(items,) hash of each row."""
+        return self._memory.hashes[: len(self)]
+
+    @property
+    def size_bytes(self) -> int:
+        """All arrays."""
+        return sum(array.nbytes for part in (self._memory, self._scratch) for array in part)
+
+    def rows(self, hashes: Keys) -> Rows:
+        """Row of each item hash, -1 where unknown; any shape."""
+        found = np.empty(hashes.size, np.int64)
+        rows_of(self._memory.hashes, self._memory.table, hashes.ravel(), found)
+        return found.reshape(hashes.shape)
+
+    def learn(self, item: Keys, session: Keys, time_ms: NDArray[np.int64], strength: NDArray[np.float64]) -> None:
+        """Apply events (n,), in order: hashes of item and session, when, and how much the action says of the item."""
+        s, n, at = self.settings, len(item), 0
+        while at < n:
+            if not self._memory.counts[1]:
+                self._landmark_ms = int(time_ms[at])
+            ahead = np.flatnonzero(time_ms[at:] >= self._landmark_ms + HALVINGS * s.half_life_ms)
+            end = at + int(ahead[0]) if len(ahead) else n
+            if end == at:
+                self._move_landmark(int(time_ms[at]))
+                continue
+            halvings = np.maximum((time_ms[:end] - self._landmark_ms) / s.half_life_ms, -100.0)
+            gain = np.exp2(halvings) * strength[:end]
+            at = learn(
+                self._memory,
+                at,
+                item[:end],
+                session[:end],
+                time_ms[:end],
+                gain,
+                self._nearness,
+                s.backward,
+                s.window_ms,
+            )
+            if at < end:
+                self._forget()
+
+    def recommend(self, recent: Keys, k: int) -> tuple[Rows, Floats]:
+        """The k best rows (n, k), -1 none, and scores (n, k), for recent items (n, r), newest last, 0 padded.
+
+        Best first; an item's score is about its probability to be next. Of two equals the one met first leads.
+        """
+        s = self.settings
+        known = self.rows(recent[:, -s.recent :])
+        rows, scores = np.full((len(recent), k), -1, np.int64), np.zeros((len(recent), k), np.float32)
+        back = np.arange(known.shape[1])
+        away = np.arange(-s.length, s.length)
+        recommend(
+            self._memory,
+            self._scratch,
+            known,
+            (s.sample * powers(s.sampled, back)).astype(np.int64),
+            powers(s.recency, back),
+            s.repeat_weight * powers(s.repeat_recency, back),
+            powers(s.distance, np.abs(away) - 1.0) * np.where(away < 0, s.session_backward, 1.0),
+            self._mix(),
+            s.breadth,
+            rows,
+            scores,
+        )
+        return rows, scores
+
+    def _mix(self) -> NDArray[np.float64]:
+        s, unit = self.settings, self._gain_now()
+        return np.array(
+            [
+                s.session_weight,
+                s.covisit_weight,
+                s.popularity_weight / max(self._memory.activity[0], 1e-300),
+                s.shrinkage * unit,
+                s.sharpness,
+                s.repeat_kept,
+            ]
+        )
+
+    def _gain_now(self) -> float:
+        """What an event of strength 1 at the latest time seen counts."""
+        return float(np.exp2((int(self._memory.counts[2]) - self._landmark_ms) / self.settings.half_life_ms))
+
+    def _move_landmark(self, time_ms: int) -> None:
+        """Keep weights in range: scale by an exact power of two."""
+        halvings = (time_ms - self._landmark_ms) // self.settings.half_life_ms
+        self._landmark_ms += halvings * self.settings.half_life_ms
+        factor = np.exp2(-float(min(halvings, 1000)))
+        m = self._memory
+        for weights in (m.popularity, m.total, m.activity, m.weight):
+            weights *= weights.dtype.type(factor)
+
+    def _forget(self) -> None:
+        """Drop the least popular tenth of the items and close the gaps; the others keep their order."""
+        m, n = self._memory, len(self)
+        keep = np.sort(np.argsort(-m.popularity[:n], kind="stable")[: n - n // 10])
+        left = len(keep)
+        moved = np.full(n + 1, -1, np.int32)  # the last entry: no row
+        moved[keep] = np.arange(left)
+        for column in (m.hashes, m.popularity, m.neighbor, m.weight, m.ring, m.visits):
+            column[:left], column[left:] = column[keep], 0
+        m.neighbor[left:] = -1
+        m.neighbor[:] = moved[m.neighbor]
+        gone = m.neighbor < 0
+        m.weight[gone] = 0
+        order = np.argsort(gone, axis=1, kind="stable")
+        m.neighbor[:] = np.take_along_axis(m.neighbor, order, 1)
+        m.weight[:] = np.take_along_axis(m.weight, order, 1)
+        m.total[:] = m.weight.sum(1, dtype=np.float64)
+        m.items[:] = moved[m.items]
+        m.popular[:] = -1
+        popular = np.argsort(-m.popularity[:left], kind="stable")[: len(m.popular)]
+        m.popular[: len(popular)] = popular
+        m.activity[0] = m.popularity.sum()
+        m.table[:] = 0
+        for row in range(left):
+            m.table[-find(m.hashes, m.table, m.hashes[row]) - 1] = row + 1
+        m.counts[0] = left
+        self.forgotten += 1
+
+
+def powers(base: float, exponents: NDArray[Any]) -> NDArray[np.float64]:
+    """base to each exponent."""
+    result: NDArray[np.float64] = np.power(base, exponents, dtype=np.float64)
+    return result
