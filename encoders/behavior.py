@@ -9,17 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.linear import Linear
+from encoders.look_back import FADES_S, LOOKS, look_back
 from encoders.protocol import VECTOR, Encoded
 
 STATE = 128
 ITEM_ROWS = 4096
 CONTEXT_ROWS = 1024
 CONTEXT = 16
-FADES_S = (1_800.0, 86_400.0, 604_800.0)
-"""How far back the fading counts of actions reach: a session, a day, a week."""
-LOOKS = 3 + len(FADES_S)
-"""Weightings of the ring: attention, plain count, same item, and the fading ones."""
-
 
 T = TypeVar("T", bound=np.generic)
 
@@ -165,6 +161,9 @@ class BehaviorEncoder(nn.Module):
 
     def look_back(self, asked: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
         """Attention over the last positions before and at each event: read-out and mean item, both (n, 64)."""
+        if not torch.is_grad_enabled() and asked.device.type == "cpu":
+            read = self.quick_look(asked, steps)
+            return F.relu(self.tell(read)), read[:, :VECTOR]
         n, width = steps.look_action.shape
         items = self.item_vectors(steps.look_item.view(n * width, 2)).view(n, width, VECTOR)
         log_age = torch.log1p(steps.look_age_s / 60)
@@ -182,6 +181,19 @@ class BehaviorEncoder(nn.Module):
         counts = torch.cat([counts[:, :1], torch.log1p(counts[:, 1:])], 1).flatten(1)
         found = torch.bmm(attention[:, None], items).squeeze(1)  # (n, 64)
         return F.relu(self.tell(torch.cat([found, counts], -1))), found
+
+    def quick_look(self, asked: Tensor, steps: Steps) -> Tensor:
+        """What `look_back` tells, (n, 64 + counts), in one pass over memory."""
+        read = asked.new_empty(len(asked), self.tell.in_features)
+        look_back(
+            self.items.weight.detach().numpy(),
+            *(part.numpy() for part in (steps.look_item, steps.look_action, steps.look_age_s, steps.look_same)),
+            self.ask(asked).numpy(),
+            self.ask_action(asked).numpy(),
+            float(F.softplus(self.forget)),
+            read.numpy(),
+        )
+        return read
 
 
 def stepped(state: Tensor) -> Tensor:

@@ -78,7 +78,12 @@ def encode(encoder: nn.Module, track: Any) -> Encoded:
 
 
 def test_every_encoder_file_is_registered() -> None:
-    files = {path.stem for path in Path(encoders.__path__[0]).glob("*.py")} - {"__init__", "protocol", "linear"}
+    files = {path.stem for path in Path(encoders.__path__[0]).glob("*.py")} - {
+        "__init__",
+        "protocol",
+        "linear",
+        "look_back",
+    }
     assert files == set(ENCODERS) == set(SAMPLES)
 
 

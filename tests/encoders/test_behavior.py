@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from encoders import behavior
 from encoders.behavior import (
     CONTEXT_ROWS,
     ITEM_ROWS,
@@ -17,6 +19,7 @@ from encoders.behavior import (
     item_rows,
     planned,
 )
+from encoders.look_back import look_back
 
 
 def acts(gap_s: float, *, state: int = 100) -> Acts:
@@ -77,3 +80,34 @@ def test_the_plan_takes_every_event_once_and_in_its_users_order(counts: list[int
         assert (taken - first == nth).all()
         assert row[taken].tolist() == users[:size].tolist()
         start += size
+
+
+@pytest.mark.parametrize("jit", [True, False], ids=["machine code", "python"])
+@pytest.mark.parametrize("history", [0, 3, 8])
+def test_the_quick_look_back_is_the_one_that_learns(history: int, jit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not jit:
+        monkeypatch.setattr(behavior, "look_back", getattr(look_back, "py_func", look_back))
+    torch.manual_seed(2)
+    rng = np.random.default_rng(history)
+    encoder, n, users = BehaviorEncoder(5, 2), 30, 7
+    ring = np.where(np.arange(8) >= 8 - history, rng.integers(1, 6, (users, 8)), 0)
+    track = Acts(
+        row=np.sort(rng.integers(0, users, n)),
+        item=rng.integers(0, 4, n).astype(np.uint64),
+        category=np.zeros(n, np.uint64),
+        brand=np.zeros(n, np.uint64),
+        action=rng.integers(1, 6, n),
+        time_ms=10**12 + np.arange(n) * 10**7,
+        gap_s=rng.random(n).astype(np.float32) * 1e5,
+        numerics=np.ones((n, 2), np.float32),
+        ring_item=(rng.integers(0, 4, (users, 8)) * (ring > 0)).astype(np.uint64),
+        ring_action=ring,
+        ring_time_ms=10**12 - rng.integers(0, 10**9, (users, 8)),
+        state=rng.integers(-127, 128, (users, STATE)).astype(np.int8),
+    )
+    steps, asked = encoder.prepare(track), torch.randn(n, 2 * STATE)
+    slow = [part.detach() for part in encoder.look_back(asked, steps)]
+    with torch.inference_mode():
+        quick = encoder.look_back(asked, steps)
+    for one, other in zip(quick, slow, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)

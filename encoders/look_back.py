@@ -1,0 +1,75 @@
+"""The attention of `BehaviorEncoder.look_back` as one loop in machine code, for CPUs that are not learning.
+
+Pure Python with NUMBA_DISABLE_JIT=1, with the same answers but for rounding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+FADES_S = (1_800.0, 86_400.0, 604_800.0)
+"""How far back the fading counts reach: a session, a day, a week; each a whole multiple of the one before."""
+LOOKS = 3 + len(FADES_S)
+"""Weightings of the ring: attention, plain count, same item, and the fading ones."""
+_WEEK_S, _DAYS, _SESSIONS = FADES_S[2], int(FADES_S[2] / FADES_S[1]), int(FADES_S[1] / FADES_S[0])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def look_back(
+    table: NDArray[np.float32],  # (rows, 64) item table
+    item: NDArray[np.int64],  # (n, w, 2) item rows
+    action: NDArray[np.int64],  # (n, w) 0 padded
+    age_s: NDArray[np.float32],  # (n, w)
+    same: NDArray[np.bool_],  # (n, w)
+    query: NDArray[np.float32],  # (n, 64)
+    liking: NDArray[np.float32],  # (n, a) logit of each action
+    forget: float,  # logits lost per unit of log age
+    read: NDArray[np.float32],  # (n, 64 + 6 a) out: items attended to, then the counts of actions by weighting
+) -> None:
+    """Padding is skipped, so a short history costs little."""
+    n, width = action.shape
+    size, actions = table.shape[1], liking.shape[1]
+    vector = np.empty((width, size), np.float32)
+    score = np.empty(width, np.float64)
+    counts = np.empty((LOOKS, actions), np.float64)
+    for i in range(n):
+        best = -np.inf
+        for j in range(width):
+            if action[i, j] > 0:
+                first, second = item[i, j, 0], item[i, j, 1]
+                match = np.float32(0.0)
+                for d in range(size):
+                    vector[j, d] = table[first, d] + table[second, d]
+                    match += vector[j, d] * query[i, d]
+                score[j] = match + liking[i, action[i, j]] - forget * math.log(1.0 + age_s[i, j] / 60.0)
+                best = max(best, score[j])
+        total = 0.0
+        for j in range(width):
+            if action[i, j] > 0:
+                score[j] = math.exp(score[j] - best)
+                total += score[j]
+        read[i] = 0.0
+        counts[:] = 0.0
+        for j in range(width):
+            kind = action[i, j]
+            if kind > 0:
+                attention = np.float32(score[j] / total)
+                for d in range(size):
+                    read[i, d] += attention * vector[j, d]
+                week = math.exp(-age_s[i, j] / _WEEK_S)
+                day = week**_DAYS
+                counts[0, kind] += attention
+                counts[1, kind] += 1.0
+                counts[2, kind] += same[i, j]
+                counts[3, kind] += day**_SESSIONS if day > 1e-4 else 0.0
+                counts[4, kind] += day
+                counts[5, kind] += week
+        for kind in range(1, actions):
+            if counts[1, kind] > 0:
+                read[i, size + kind] = counts[0, kind]
+                for look in range(1, LOOKS):
+                    read[i, size + look * actions + kind] = math.log(1.0 + counts[look, kind])
