@@ -14,6 +14,7 @@ from stream_app.cli import (
     campaign,
     dead_letters,
     demo,
+    doctor,
     evaluate,
     model,
     replay,
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "audit": audit.audit,
+    "doctor": doctor.doctor,
     "campaign": campaign.campaign,
 }
 for _name, _command in COMMANDS.items():
