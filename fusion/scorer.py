@@ -100,7 +100,7 @@ class Scorer:
         columns = self._columns(output, notes)
         return PredictionBatch(
             columns=columns,
-            modalities=self._shares(output.views, output.fused, output.raw, torch.from_numpy(notes.spoken)).numpy(),
+            modalities=self._shares(output.views, output.fused, columns, notes.spoken),
             carried=carry(features.carried, notes, output),
             cold_start=notes.seen < COLD_EVENTS,
             index_position=self.index.position,

@@ -9,18 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from math import factorial
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from fusion.heads.protocol import Fused, Head
-from fusion.model import MODALITIES, SLOT_MODALITY, Fusion, Views, mask_of
+from fusion.heads.protocol import MASKS, Columns, Fused, Head
+from fusion.model import MODALITIES, SLOT_MODALITY, Fusion, Views
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 ANSWERS = ("purchase", "churn", "next_action", "sentiment", "anomaly")
 """The heads whose probabilities are divided among the modalities."""
 TEXT, VOICE = MODALITIES.index("text"), MODALITIES.index("voice")
 TRACE = 1e-9
 """Of every present modality, so that one which moves nothing is still listed, and all of them share evenly then."""
+BITS = (np.arange(MASKS)[:, None] >> np.arange(len(MODALITIES)) & 1).astype(np.bool_)
+"""(16, 4) the modalities of each mask."""
+SLOTS = BITS[:, list(SLOT_MODALITY)]
+COUNT = BITS.sum(1)
 
 
 class Shapley:
@@ -40,108 +49,77 @@ class Shapley:
         self._fusion = fusion
         self._heads = {name: heads[name] for name in ANSWERS}
 
-    def __call__(self, views: Views, fused: Fused, raw: Mapping[str, Tensor], spoken: Tensor) -> Tensor:
-        """(n, 4) on the CPU: 0 where absent, else > 0; rows sum to 1. `spoken` (n,): the opinion was said aloud."""
-        codes = present_codes(views.present.cpu())
-        shares = torch.zeros(len(codes), len(MODALITIES))
-        groups: list[tuple[int, Tensor]] = []
-        for code in sorted(set(codes.tolist())):
-            rows = torch.nonzero(codes == code).squeeze(1)
-            if len(players(code)) > 1:
-                groups.append((code, rows))
-            else:
-                shares[rows] = bits(torch.tensor([code])).float()
+    def __call__(self, views: Views, fused: Fused, columns: Mapping[str, Columns], spoken: NDArray[np.bool_]) -> Floats:
+        """(n, 4): 0 where absent, else > 0; rows sum to 1. `columns` are the heads'; `spoken` (n,): opinion aloud."""
+        masks = fused.mask.cpu().numpy()
+        shares: Floats = BITS[masks].astype(np.float32)
+        groups = [(mask, np.flatnonzero(masks == mask)) for mask in range(MASKS) if COUNT[mask] > 1]
+        groups = [(mask, rows) for mask, rows in groups if len(rows)]
         if groups:
-            self._divide(shares, groups, views, (fused, spoken), raw)
+            self._divide(shares, groups, self._answers(views, fused, spoken, groups), columns)
         return shares
 
-    def _divide(
-        self,
-        shares: Tensor,
-        groups: list[tuple[int, Tensor]],
-        views: Views,
-        opinion: tuple[Fused, Tensor],
-        raw: Mapping[str, Tensor],
-    ) -> None:
-        """Fill in the rows of several modalities, all coalitions of all groups as one batch."""
+    def _answers(self, views: Views, fused: Fused, spoken: NDArray[np.bool_], groups: list[tuple[int, Ints]]) -> Floats:
+        """(1 + m, answers): with nobody, then every coalition of every group by its rows; one batch."""
         device = views.present.device
-        none = groups[0][1][:1]  # nobody present: any row will do
-        rows = torch.cat([none, *(rows.repeat(len(coalitions(code))) for code, rows in groups)])
-        taken = torch.cat(
-            [none * 0, *(torch.tensor(coalitions(code)).repeat_interleave(len(rows)) for code, rows in groups)]
+        own = np.concatenate([np.zeros(1, np.int64), *(np.tile(rows, len(coalitions(mask))) for mask, rows in groups)])
+        masks = np.concatenate([np.zeros(1, np.int64), *(coalitions(mask).repeat(len(rows)) for mask, rows in groups)])
+        said = np.where(spoken[own], BITS[masks, VOICE], BITS[masks, TEXT])
+        at, mask, slots, acted, says = (
+            torch.from_numpy(part).to(device) for part in (own, masks, SLOTS[masks], BITS[masks, :1], said)
         )
-        answers = self._answers(views, opinion, rows.to(device), bits(taken).to(device)).cpu()
-        absent, at = answers[:1], 1
-        for code, own in groups:
-            inner = len(coalitions(code)) * len(own)
-            some = answers[at : at + inner].view(-1, len(own), answers.shape[1])
-            whole = self._probabilities({name: raw[name][own.to(device)] for name in self._heads}).cpu()
-            worth = torch.cat([some - absent, (whole - absent)[None]])  # (2^k - 1, r, answers), nobody's is 0
-            value = torch.tensordot(weights(len(players(code))), worth, 1)  # (k, r, answers)
-            moved = value.abs().sum(-1).T + TRACE  # (r, k)
-            shares[own[:, None], torch.tensor(players(code))] = moved / moved.sum(-1, keepdim=True)
-            at += inner
-
-    def _answers(self, views: Views, opinion: tuple[Fused, Tensor], rows: Tensor, present: Tensor) -> Tensor:
-        """(m, answers) probabilities of the events `rows` (m,) with only the modalities `present` (m, 4)."""
-        fused, spoken = opinion
-        seen = Views(
-            views.vectors[rows], views.logits[rows], present[:, list(SLOT_MODALITY)], views.meta[rows]
-        )  # each slot with its modality
-        said = torch.where(spoken[rows], present[:, VOICE], present[:, TEXT])
+        seen = Views(views.vectors[at], views.logits[at], slots, views.meta[at])
         given = Fused(
             self._fusion.blend(seen)[0],
-            fused.opinion[rows] * said[:, None],
-            fused.has_opinion[rows] & said,
-            fused.items[rows] * present[:, :1],
-            fused.rhythm[rows] * present[:, :1],
-            mask_of(present),
+            fused.opinion[at] * says[:, None],
+            fused.has_opinion[at] & says,
+            fused.items[at] * acted,
+            fused.rhythm[at] * acted,
+            mask,
         )
-        return self._probabilities({name: head(given) for name, head in self._heads.items()})
+        made = {name: head.columns(head(given)) for name, head in self._heads.items()}
+        return probabilities(
+            {name: {key: value.cpu().numpy() for key, value in each.items()} for name, each in made.items()}
+        )
 
-    def _probabilities(self, raw: Mapping[str, Tensor]) -> Tensor:
-        """(m, answers): calibrated probabilities, those of a softmax halved."""
-        parts: list[Tensor] = []
-        for name, head in self._heads.items():
-            columns = head.columns(raw[name])
-            parts.append(columns["scores"] / 2 if "scores" in columns else columns["score"][:, None])
-        return torch.cat(parts, -1)
-
-
-def present_codes(present: Tensor) -> Tensor:
-    """Which modalities are there, as a bit each (n,), from the slots (n, 5)."""
-    first = [SLOT_MODALITY.index(number) for number in range(len(MODALITIES))]
-    return mask_of(present[:, first])
-
-
-def bits(codes: Tensor) -> Tensor:
-    """(m, 4) bool of codes (m,)."""
-    return (codes[:, None] >> torch.arange(len(MODALITIES)) & 1).bool()
+    def _divide(
+        self, shares: Floats, groups: list[tuple[int, Ints]], answers: Floats, columns: Mapping[str, Columns]
+    ) -> None:
+        """Fill in the shares of the groups' rows."""
+        whole = probabilities({name: columns[name] for name in self._heads}) - answers[0]
+        some, at = answers[1:] - answers[0], 0
+        for mask, rows in groups:
+            end = at + len(coalitions(mask)) * len(rows)
+            worth = np.concatenate([some[at:end], whole[rows]]).reshape(len(coalitions(mask)) + 1, -1)
+            value = weights(int(COUNT[mask])) @ worth  # (k, rows * answers)
+            moved = np.abs(value).reshape(len(value), len(rows), -1).sum(-1) + TRACE  # (k, rows)
+            shares[rows[:, None], np.flatnonzero(BITS[mask])] = (moved / moved.sum(0)).T
+            at = end
 
 
-@cache
-def players(code: int) -> tuple[int, ...]:
-    """The modalities of a code."""
-    return tuple(number for number in range(len(MODALITIES)) if code >> number & 1)
+def probabilities(columns: Mapping[str, Mapping[str, NDArray[Any]]]) -> Floats:
+    """(m, answers): calibrated probabilities of the heads, those of a softmax halved."""
+    parts = [each["scores"] / 2 if "scores" in each else each["score"][:, None] for each in columns.values()]
+    return np.concatenate(parts, axis=1, dtype=np.float32)
 
 
 @cache
-def coalitions(code: int) -> tuple[int, ...]:
-    """Codes of all its coalitions but nobody and everybody; bit i of a coalition's place is player i."""
-    own = players(code)
-    return tuple(
-        sum(1 << player for at, player in enumerate(own) if place >> at & 1) for place in range(1, (1 << len(own)) - 1)
-    )
+def coalitions(mask: int) -> Ints:
+    """Masks of all coalitions of a mask's modalities but nobody and everybody; bit i of place + 1 is player i."""
+    own = np.flatnonzero(BITS[mask])
+    places = np.arange(1, (1 << len(own)) - 1)
+    masks: Ints = ((places[:, None] >> np.arange(len(own)) & 1) << own).sum(1)
+    return masks
 
 
 @cache
-def weights(count: int) -> Tensor:
-    """(k, 2^k - 1) what a player's value takes of the worth of each coalition but nobody, by place - 1."""
-    table = torch.zeros(count, (1 << count) - 1)
-    for place in range(1, 1 << count):
-        size = place.bit_count()
+def weights(count: int) -> Floats:
+    """(k, 2^k - 1) what a player's value takes of the worth of each coalition but nobody, by place."""
+    table = np.zeros((count, (1 << count) - 1), np.float32)
+    for coalition in range(1, 1 << count):
+        size = coalition.bit_count()
         for player in range(count):
-            joins = bool(place >> player & 1)  # then it is the last to come, else the next one
+            joins = bool(coalition >> player & 1)  # then it is the last to come, else the next one
             orders = factorial(size - joins) * factorial(count - size - (not joins))
-            table[player, place - 1] = (1 if joins else -1) * orders / factorial(count)
+            table[player, coalition - 1] = (1 if joins else -1) * orders / factorial(count)
     return table
