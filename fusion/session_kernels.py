@@ -19,6 +19,9 @@ Int = int | np.int64
 SERIAL = 0xFFFFFFFF
 """Sessions are numbered in 32 bits, around and around."""
 
+LANES = 16
+"""Products summed side by side, so that the processor can; vectors have a multiple of it."""
+
 TINY = 1e-12
 """The score of an item that is a candidate for its popularity alone."""
 
@@ -30,6 +33,11 @@ class Memory(NamedTuple):
     table: NDArray[np.int32]  # (T,) row + 1 by hash, linear probing
     popularity: NDArray[np.float64]  # (I,) decayed activity
     popular: NDArray[np.int32]  # (P,) most popular rows first, -1 none
+    category: NDArray[np.int32]  # (I,) row of the item's category, -1 none
+    categories: NDArray[np.uint64]  # (C,) hash of each category
+    category_table: NDArray[np.int32]  # (2C,) row + 1 by hash
+    category_popular: NDArray[np.int32]  # (C, P) most popular rows first, -1 none
+    category_activity: NDArray[np.float64]  # (C,) sum of the popularity
     neighbor: NDArray[np.int32]  # (I, N) co-visited rows, the strongest first, -1 none
     weight: NDArray[np.float32]  # (I, N) decayed co-visits
     total: NDArray[np.float64]  # (I,) sum of the weights
@@ -39,18 +47,19 @@ class Memory(NamedTuple):
     key: NDArray[np.uint64]  # (S,) by number
     last_ms: NDArray[np.int64]  # (S,)
     length: NDArray[np.int32]  # (S,)
-    items: NDArray[np.int32]  # (S, L) distinct rows by last visit, the newest last, -1 forgotten
-    counts: NDArray[np.int64]  # items, sessions so far, latest time
+    items: NDArray[np.int32]  # (S, L) distinct rows by last visit, the newest last, then -1; -2 forgotten
+    counts: NDArray[np.int64]  # items, sessions so far, latest time, categories
     activity: NDArray[np.float64]  # (1,) sum of the popularity
 
 
 class Scratch(NamedTuple):
     """Room to count in; all zero between users."""
 
-    similarity: NDArray[np.float64]  # (S,)
-    first: NDArray[np.int32]  # (S,) the newest item that the session shares
+    session: NDArray[np.int32]  # (H,) slot + 1 of a session that shares items, by slot, linear probing
+    similarity: NDArray[np.float64]  # (H,)
+    shared: NDArray[np.int32]  # (H,) the newest item that the session shares
+    touched: NDArray[np.int32]  # places of the three above
     score: NDArray[np.float64]  # (I,)
-    touched: NDArray[np.int32]  # sessions
     candidate: NDArray[np.int32]  # items
 
 
@@ -89,6 +98,7 @@ def learn(
     item: NDArray[np.uint64],
     session: NDArray[np.uint64],
     time_ms: NDArray[np.int64],
+    category: NDArray[np.uint64],
     gain: NDArray[np.float64],
     nearness: NDArray[np.float64],
     backward: float,
@@ -105,6 +115,7 @@ def learn(
                 return e
             slot, row = -row - 1, m.counts[0]
             m.hashes[row] = item[e]
+            m.category[row] = -1
             m.table[slot] = row + 1
             m.counts[0] += 1
         if time_ms[e] > m.counts[2] or m.counts[1] == 0:
@@ -112,6 +123,13 @@ def learn(
         m.activity[0] += gain[e]
         m.popularity[row] += gain[e]
         rise(m.popular, m.popularity, row)
+        kind: Int = np.int64(m.category[row])
+        if kind < 0 and category[e]:
+            kind = kind_of(m, category[e])
+            m.category[row] = kind
+        if kind >= 0:
+            m.category_activity[kind] += gain[e]
+            rise(m.category_popular[kind], m.popularity, row)
         slot = visit(m, row, session[e], time_ms[e], window_ms)
         end = np.int64(m.length[slot]) - 1
         for step in range(min(int(end), len(nearness))):
@@ -120,6 +138,21 @@ def learn(
                 meet(m, other, row, gain[e] * nearness[step])
                 meet(m, row, other, gain[e] * nearness[step] * backward)
     return len(item)
+
+
+@compiled
+def kind_of(m: Memory, category: np.uint64) -> Int:
+    """Row of a category, entered where there is room, else -1."""
+    row = find(m.categories, m.category_table, category)
+    if row >= 0:
+        return row
+    if m.counts[3] == len(m.categories):
+        return -1
+    new: Int = m.counts[3]
+    m.categories[new] = category
+    m.category_table[-row - 1] = new + 1
+    m.counts[3] += 1
+    return new
 
 
 @compiled
@@ -151,6 +184,8 @@ def visit(m: Memory, row: Int, key: np.uint64, time_ms: Int, window_ms: int) -> 
         m.counts[1] = sessions + 1
         m.open[door] = number + 1
         m.key[slot] = key
+        for i in range(m.length[slot]):
+            m.items[slot, i] = -1
         m.length[slot] = 0
     m.last_ms[slot] = time_ms
     end = np.int64(m.length[slot])
@@ -199,6 +234,7 @@ def recommend(
     m: Memory,
     s: Scratch,
     recent: NDArray[np.int64],
+    category: NDArray[np.int64],
     sample: NDArray[np.int64],
     step: NDArray[np.float64],
     repeat: NDArray[np.float64],
@@ -208,11 +244,12 @@ def recommend(
     rows: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> None:
-    """The best `rows` and `scores` (n, k) for recent rows (n, r), newest last, -1 none.
+    """The best `rows` and `scores` (n, k) for recent rows (n, r), newest last, -1 none, and a category's row (n,) each.
 
     By steps back in the user's recent items (r,): `sample` newest sessions looked at, `step` their weight, `repeat`
     the score of that item itself. `distance` (2L,): what an item so far from the shared one counts, forward from L.
-    `mix`: weights of sessions, co-visits and popularity, shrinkage, power of the similarity, share kept by recents.
+    `mix`: weights of sessions, co-visits and popularity, shrinkage, share kept by recents, weight of the share of
+    the category's activity. The similarity counts squared. A category unknown is that of the newest known item.
     """
     width = recent.shape[1]
     size = m.items.shape[1]
@@ -238,26 +275,33 @@ def recommend(
                 if (sessions - number) & SERIAL > last:
                     break
                 slot = number & last
-                if s.similarity[slot] == 0.0:
-                    s.touched[touched] = slot
-                    s.first[slot] = row
+                place = slot & (len(s.session) - 1)
+                while s.session[place] and s.session[place] != slot + 1:
+                    place = (place + 1) & (len(s.session) - 1)
+                if not s.session[place]:
+                    s.session[place] = slot + 1
+                    s.similarity[place] = 0.0
+                    s.shared[place] = row
+                    s.touched[touched] = place
                     touched += 1
-                s.similarity[slot] += step[back]
+                s.similarity[place] += step[back]
         total = 0.0
         for i in range(touched):
-            slot = np.int64(s.touched[i])
-            similar = s.similarity[slot] ** mix[4]
-            s.similarity[slot] = 0.0
-            shared = s.first[slot]
-            end = np.int64(m.length[slot])
+            place = np.int64(s.touched[i])
+            slot = np.int64(s.session[place]) - 1
+            s.session[place] = 0
+            shared = s.shared[place]
             at = 0
-            while at < end and m.items[slot, at] != shared:
+            while at < size and m.items[slot, at] != shared:
                 at += 1
-            if at == end:
+            if at == size:
                 continue
+            similar = s.similarity[place] * s.similarity[place]
             total += similar
-            for j in range(end):
+            for j in range(size):
                 row = np.int64(m.items[slot, j])
+                if row == -1:
+                    break
                 if j != at and row >= 0:
                     if s.score[row] == 0.0:
                         s.candidate[candidates] = row
@@ -279,9 +323,25 @@ def recommend(
                     s.candidate[candidates] = row
                     candidates += 1
                 s.score[row] += trust * np.float64(m.weight[source, i])
-        for i in range(min(len(m.popular), rows.shape[1] + width)):
+        kind = category[user]
+        back = 0
+        while kind < 0 and back < width:
+            if known[width - 1 - back] >= 0:
+                kind = np.int64(m.category[known[width - 1 - back]])
+            back += 1
+        if kind >= 0:
+            trust = mix[5] / max(m.category_activity[kind], TINY)
+            for i in range(m.category_popular.shape[1]):
+                row = np.int64(m.category_popular[kind, i])
+                if row < 0:
+                    break
+                if s.score[row] == 0.0:
+                    s.candidate[candidates] = row
+                    candidates += 1
+                s.score[row] += trust * m.popularity[row]
+        for i in range(len(m.popular)):
             row = np.int64(m.popular[i])
-            if row < 0:
+            if row < 0 or candidates >= rows.shape[1] + width:
                 break
             if s.score[row] == 0.0:
                 s.candidate[candidates] = row
@@ -295,7 +355,7 @@ def recommend(
                 s.candidate[candidates] = row
                 candidates += 1
             if repeat[back] > 0.0:
-                s.score[row] = s.score[row] * mix[5] + repeat[back]
+                s.score[row] = s.score[row] * mix[4] + repeat[back]
             else:
                 s.score[row] = -1.0
         found = 0
@@ -314,4 +374,42 @@ def recommend(
                     at -= 1
                 scores[user, at] = score
                 rows[user, at] = row
+                found = min(found + 1, k)
+
+
+@compiled
+def rerank(
+    rows: NDArray[np.int64],
+    scores: NDArray[np.float32],
+    vectors: NDArray[np.float32],
+    direction: NDArray[np.float32],
+    weight: float,
+    best: NDArray[np.int64],
+    total: NDArray[np.float32],
+) -> None:
+    """Of candidate rows (n, c), -1 none, the `best` (n, k) by score + weight * cosine of unit vectors, and that."""
+    k = best.shape[1]
+    lanes = np.zeros(LANES, np.float32)
+    for user in range(len(rows)):
+        found = 0
+        for i in range(rows.shape[1]):
+            row = rows[user, i]
+            if row < 0:
+                break
+            lanes[:] = 0
+            for d in range(0, vectors.shape[1], LANES):
+                for lane in range(LANES):
+                    lanes[lane] += vectors[row, d + lane] * direction[user, d + lane]
+            cosine = 0.0
+            for lane in range(LANES):
+                cosine += np.float64(lanes[lane])
+            score = np.float32(np.float64(scores[user, i]) + weight * cosine)
+            if found < k or score > total[user, k - 1]:
+                at = min(found, k - 1)
+                while at > 0 and total[user, at - 1] < score:
+                    total[user, at] = total[user, at - 1]
+                    best[user, at] = best[user, at - 1]
+                    at -= 1
+                total[user, at] = score
+                best[user, at] = row
                 found = min(found + 1, k)

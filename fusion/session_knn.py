@@ -19,6 +19,8 @@ Rows = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 Floats = NDArray[np.float32]
 
+POPULAR = 64
+"""Most popular items known by name; a quarter of that per category."""
 HALVINGS = 16
 """Half-lives after which weights, which grow with time, are scaled down."""
 
@@ -28,6 +30,7 @@ class KnnSettings:
     """Sizes bound the memory, about 60 MB as set."""
 
     max_items: int = 50_000  # beyond it the least popular tenth goes
+    categories: int = 4096  # further ones are not told apart; a power of two
     sessions: int = 1 << 17  # newest sessions remembered, a power of two
     length: int = 16  # newest distinct items of a session
     ring: int = 128  # newest sessions of an item, a power of two
@@ -39,9 +42,8 @@ class KnnSettings:
     backward: float = 0.5  # of a co-visit, later → earlier against earlier → later
     recent: int = 7  # newest recent items that count
     recency: float = 0.7  # per step back in the user's recent items
-    sample: int = 100  # sessions looked at for the newest item
+    sample: int = 50  # sessions looked at for the newest item
     sampled: float = 0.6  # share of that per step back
-    sharpness: float = 2.0  # power of a session's similarity
     distance: float = 0.8  # per step from the shared item in a session
     session_backward: float = 0.5  # of an item before the shared one
     breadth: int = 20  # strongest co-visits that count
@@ -49,14 +51,17 @@ class KnnSettings:
     session_weight: float = 0.5
     covisit_weight: float = 0.5
     popularity_weight: float = 1e-3  # of an item's share of all activity
+    category_weight: float = 0.02  # of the share of its category's activity, for the most popular there
     repeat_weight: float = 0.3  # of seeing the newest item again; 0 never recommends a recent item
     repeat_recency: float = 0.7  # of that, per step back
     repeat_kept: float = 0.3  # share of its other score that a recent item keeps
 
     def __post_init__(self) -> None:
-        powers = all(size > 0 and not size & (size - 1) for size in (self.sessions, self.ring))
+        powers = all(size > 0 and not size & (size - 1) for size in (self.sessions, self.ring, self.categories))
         if not powers or self.sample > self.ring or self.breadth > self.neighbors or self.max_items < 10:
-            raise ValueError("sessions and ring must be powers of two, sample <= ring, breadth <= neighbors")
+            raise ValueError(
+                "sessions, ring and categories must be powers of two, sample <= ring, breadth <= neighbors"
+            )
 
 
 class SessionKnn:
@@ -71,7 +76,12 @@ class SessionKnn:
             hashes=np.zeros(s.max_items, np.uint64),
             table=np.zeros(1 << (2 * s.max_items - 1).bit_length(), np.int32),
             popularity=np.zeros(s.max_items),
-            popular=np.full(64, -1, np.int32),
+            popular=np.full(POPULAR, -1, np.int32),
+            category=np.full(s.max_items, -1, np.int32),
+            categories=np.zeros(s.categories, np.uint64),
+            category_table=np.zeros(2 * s.categories, np.int32),
+            category_popular=np.full((s.categories, POPULAR // 4), -1, np.int32),
+            category_activity=np.zeros(s.categories),
             neighbor=np.full((s.max_items, s.neighbors), -1, np.int32),
             weight=np.zeros((s.max_items, s.neighbors), np.float32),
             total=np.zeros(s.max_items),
@@ -81,17 +91,19 @@ class SessionKnn:
             key=np.zeros(s.sessions, np.uint64),
             last_ms=np.zeros(s.sessions, np.int64),
             length=np.zeros(s.sessions, np.int32),
-            items=np.full((s.sessions, s.length), -1, np.int32),
-            counts=np.zeros(3, np.int64),
+            items=aligned((s.sessions, s.length)),
+            counts=np.zeros(4, np.int64),
             activity=np.zeros(1),
         )
         touched = s.recent * s.ring
+        places = 1 << (2 * touched - 1).bit_length()
         self._scratch = Scratch(
-            similarity=np.zeros(s.sessions),
-            first=np.zeros(s.sessions, np.int32),
-            score=np.zeros(s.max_items),
+            session=np.zeros(places, np.int32),
+            similarity=np.zeros(places),
+            shared=np.zeros(places, np.int32),
             touched=np.zeros(touched, np.int32),
-            candidate=np.zeros(touched * s.length + s.recent * (s.breadth + 1) + 64, np.int32),
+            score=np.zeros(s.max_items),
+            candidate=np.zeros(touched * s.length + s.recent * (s.breadth + 1) + 2 * POPULAR, np.int32),
         )
         self._landmark_ms = 0  # the first event's time, later moved on; weights are relative to this time's
         self.forgotten = 0  # times that rows were numbered anew
@@ -116,9 +128,21 @@ class SessionKnn:
         rows_of(self._memory.hashes, self._memory.table, hashes.ravel(), found)
         return found.reshape(hashes.shape)
 
-    def learn(self, item: Keys, session: Keys, time_ms: NDArray[np.int64], strength: NDArray[np.float64]) -> None:
-        """Apply events (n,), in order: hashes of item and session, when, and how much the action says of the item."""
+    def learn(
+        self,
+        item: Keys,
+        session: Keys,
+        time_ms: NDArray[np.int64],
+        strength: NDArray[np.float64],
+        *,
+        category: Keys | None = None,
+    ) -> None:
+        """Apply events (n,), in order: hashes of item (never 0) and session, when, how much it says of the item.
+
+        An item keeps the first category that is not 0.
+        """
         s, n, at = self.settings, len(item), 0
+        kind = np.zeros(n, np.uint64) if category is None else category
         while at < n:
             if not self._memory.counts[1]:
                 self._landmark_ms = int(time_ms[at])
@@ -129,34 +153,30 @@ class SessionKnn:
                 continue
             halvings = np.maximum((time_ms[:end] - self._landmark_ms) / s.half_life_ms, -100.0)
             gain = np.exp2(halvings) * strength[:end]
-            at = learn(
-                self._memory,
-                at,
-                item[:end],
-                session[:end],
-                time_ms[:end],
-                gain,
-                self._nearness,
-                s.backward,
-                s.window_ms,
-            )
+            part = (item[:end], session[:end], time_ms[:end], kind[:end])
+            at = learn(self._memory, at, *part, gain, self._nearness, s.backward, s.window_ms)
             if at < end:
                 self._forget()
 
-    def recommend(self, recent: Keys, k: int) -> tuple[Rows, Floats]:
+    def recommend(self, recent: Keys, k: int, *, category: Keys | None = None) -> tuple[Rows, Floats]:
         """The k best rows (n, k), -1 none, and scores (n, k), for recent items (n, r), newest last, 0 padded.
 
-        Best first; an item's score is about its probability to be next. Of two equals the one met first leads.
+        Best first; an item's score is about its probability to be next. Of two equals the one met first leads. Where
+        little is known the popular of the category (n,) follow, else of the newest known item's, then of all.
         """
-        s = self.settings
+        s, m = self.settings, self._memory
+        kind = np.full(len(recent), -1, np.int64)
+        if category is not None:
+            rows_of(m.categories, m.category_table, category, kind)
         known = self.rows(recent[:, -s.recent :])
         rows, scores = np.full((len(recent), k), -1, np.int64), np.zeros((len(recent), k), np.float32)
         back = np.arange(known.shape[1])
         away = np.arange(-s.length, s.length)
         recommend(
-            self._memory,
+            m,
             self._scratch,
             known,
+            kind,
             (s.sample * powers(s.sampled, back)).astype(np.int64),
             powers(s.recency, back),
             s.repeat_weight * powers(s.repeat_recency, back),
@@ -176,8 +196,8 @@ class SessionKnn:
                 s.covisit_weight,
                 s.popularity_weight / max(self._memory.activity[0], 1e-300),
                 s.shrinkage * unit,
-                s.sharpness,
                 s.repeat_kept,
+                s.category_weight,
             ]
         )
 
@@ -191,7 +211,7 @@ class SessionKnn:
         self._landmark_ms += halvings * self.settings.half_life_ms
         factor = np.exp2(-float(min(halvings, 1000)))
         m = self._memory
-        for weights in (m.popularity, m.total, m.activity, m.weight):
+        for weights in (m.popularity, m.total, m.activity, m.category_activity, m.weight):
             weights *= weights.dtype.type(factor)
 
     def _forget(self) -> None:
@@ -199,9 +219,10 @@ class SessionKnn:
         m, n = self._memory, len(self)
         keep = np.sort(np.argsort(-m.popularity[:n], kind="stable")[: n - n // 10])
         left = len(keep)
-        moved = np.full(n + 1, -1, np.int32)  # the last entry: no row
+        moved = np.full(n + 2, -2, np.int32)  # -2 forgotten
+        moved[-1] = -1
         moved[keep] = np.arange(left)
-        for column in (m.hashes, m.popularity, m.neighbor, m.weight, m.ring, m.visits):
+        for column in (m.hashes, m.popularity, m.category, m.neighbor, m.weight, m.ring, m.visits):
             column[:left], column[left:] = column[keep], 0
         m.neighbor[left:] = -1
         m.neighbor[:] = moved[m.neighbor]
@@ -212,15 +233,43 @@ class SessionKnn:
         m.weight[:] = np.take_along_axis(m.weight, order, 1)
         m.total[:] = m.weight.sum(1, dtype=np.float64)
         m.items[:] = moved[m.items]
+        order = np.argsort(-m.popularity[:left], kind="stable")
         m.popular[:] = -1
-        popular = np.argsort(-m.popularity[:left], kind="stable")[: len(m.popular)]
-        m.popular[: len(popular)] = popular
+        m.popular[: min(left, POPULAR)] = order[:POPULAR]
         m.activity[0] = m.popularity.sum()
+        self._forget_categories(order)
         m.table[:] = 0
         for row in range(left):
             m.table[-find(m.hashes, m.table, m.hashes[row]) - 1] = row + 1
         m.counts[0] = left
         self.forgotten += 1
+
+    def _forget_categories(self, order: Rows) -> None:
+        """Keep the categories of the items left; `order` names those, the most popular first."""
+        m = self._memory
+        kinds, new = np.unique(m.category[np.sort(order)], return_inverse=True)
+        shift = int(kinds[0] < 0)  # new - shift is the row among those kept, -1 none
+        kept = kinds[shift:]
+        m.categories[: len(kept)], m.categories[len(kept) :] = m.categories[kept], 0
+        m.category[: len(order)], m.category[len(order) :] = new - shift, -1
+        m.category_table[:] = 0
+        m.category_activity[:] = 0
+        m.category_popular[:] = -1
+        for row in range(len(kept)):
+            m.category_table[-find(m.categories, m.category_table, m.categories[row]) - 1] = row + 1
+            mine = order[m.category[order] == row]
+            m.category_activity[row] = m.popularity[mine].sum()
+            width = min(len(mine), m.category_popular.shape[1])
+            m.category_popular[row, :width] = mine[:width]
+        m.counts[3] = len(kept)
+
+
+def aligned(shape: tuple[int, int]) -> NDArray[np.int32]:
+    """All -1, from a cache line's start on."""
+    size = shape[0] * shape[1]
+    room = np.full(size + 15, -1, np.int32)
+    start = -room.ctypes.data // 4 % 16
+    return room[start : start + size].reshape(shape)
 
 
 def powers(base: float, exponents: NDArray[Any]) -> NDArray[np.float64]:
