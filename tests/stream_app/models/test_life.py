@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pytest_asyncio
 
 from stream_app.metrics import Metrics
 from stream_app.models import change as changes
-from stream_app.models.artefact import Served
+from stream_app.models.artefact import Served, serve
 from stream_app.models.change import Artefact, ModelChange, Shadow
 from stream_app.models.grades import Grade
 from stream_app.models.life import Models, load_configured
@@ -226,6 +227,28 @@ async def test_a_batch_has_one_model_and_the_next_one_the_new_model(
     assert {one["model"]["digest"] for one in before} == {configured.named.digest}
     assert {one["model"]["digest"] for one in after} == {shelf.heads.digest}
     assert len(before) + len(after) == len(records)
+
+
+async def test_the_stream_goes_on_while_a_model_loads(
+    models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    def slow(*arguments: Any, **more: Any) -> Served:
+        assert released.wait(60)
+        return serve(*arguments, **more)
+
+    monkeypatch.setattr("stream_app.models.life.serve", slow)
+    await models.start([])
+    line, records = Line(models, shelf.settings, device, Metrics()), arrived(set())
+    swap = asyncio.create_task(models.take_in([record(0, order(shelf.heads))], judge=False))
+    made = said(await line.feed(records, 32))
+    assert not swap.done()
+    released.set()
+    await swap
+
+    assert {one["model"]["digest"] for one in made} == {configured.named.digest}
+    assert models.live.named == shelf.heads
 
 
 async def test_a_users_memory_outlives_a_swap_only_where_the_new_model_can_read_it(
