@@ -1,6 +1,6 @@
 """What a user did, as two vectors per event: a decaying recurrent state and an attentive look back."""
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,15 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.linear import Linear
-from encoders.look_back import FADES_S, LOOKS, look_back
+from encoders.look_back import FADES_S, LOOKS, look_around, look_back
 from encoders.protocol import VECTOR, Encoded
 
 STATE = 128
 ITEM_ROWS = 4096
 CONTEXT_ROWS = 1024
 CONTEXT = 16
-
-T = TypeVar("T", bound=np.generic)
 
 
 class Acts(NamedTuple):
@@ -89,14 +87,11 @@ class BehaviorEncoder(nn.Module):
         longest = int((track.ring_action > 0).sum(1).max(initial=0))
         counts = np.bincount(track.row, minlength=users)
         width = min(length, longest + int(counts.max(initial=0)))
-        # Ring and events of user r lie side by side: event i is at (r + 1) * length + i.
-        here = (track.row + 1) * length + np.arange(n)
-        window = here[:, None] - np.arange(width - 1, -1, -1)  # (n, w)
-        item = side_by_side(track.ring_item, track.item, here)
-        action = side_by_side(track.ring_action, track.action, here)[window]
-        time_ms = side_by_side(track.ring_time_ms, track.time_ms, here)[window]
-        look_item = item[window]
-        age_s = (track.time_ms[:, None] - time_ms).clip(0) / 1000
+        look_item, look_action = np.empty((n, width, 2), np.int64), np.empty((n, width), np.int64)
+        look_age_s, look_same = np.empty((n, width), np.float32), np.empty((n, width), np.bool_)
+        past = (track.ring_item, track.ring_action, track.ring_time_ms)
+        looks = (look_item, look_action, look_age_s, look_same)
+        look_around(track.row, track.item, track.action, track.time_ms, *past, ITEM_ROWS, *looks)
         plan = planned(track.row, counts)
         absent = np.isnan(track.numerics)
         gap = track.gap_s.clip(0)
@@ -116,10 +111,10 @@ class BehaviorEncoder(nn.Module):
             torch.from_numpy(track.action),
             torch.from_numpy(numerics),
             torch.from_numpy(gap.astype(np.float32)),
-            torch.from_numpy(item_rows(look_item)),
-            torch.from_numpy(action),
-            torch.from_numpy(age_s.astype(np.float32)),
-            torch.from_numpy((look_item == track.item[:, None]) & (look_item != 0)),
+            torch.from_numpy(look_item),
+            torch.from_numpy(look_action),
+            torch.from_numpy(look_age_s),
+            torch.from_numpy(look_same),
             torch.from_numpy(np.ascontiguousarray(track.state)),
             *plan,
         )
@@ -152,9 +147,9 @@ class BehaviorEncoder(nn.Module):
         for x, keep in zip(torch.split(inward, steps.active), torch.split(kept, steps.active), strict=True):
             before = state[: len(x)] * keep
             h = self.across(before)
-            gates = torch.sigmoid(x[:, : 2 * STATE] + h[:, : 2 * STATE])
+            gates = (x[:, : 2 * STATE] + h[:, : 2 * STATE]).sigmoid_()
             reset, update = gates.chunk(2, -1)
-            new = torch.tanh(x[:, 2 * STATE :] + reset * h[:, 2 * STATE :])
+            new = torch.addcmul(x[:, 2 * STATE :], reset, h[:, 2 * STATE :]).tanh_()
             state = stepped(torch.lerp(new, before, update))
             states.append(state)
         return torch.cat(states)[steps.place] if states else token[:0]
@@ -199,18 +194,8 @@ class BehaviorEncoder(nn.Module):
 def stepped(state: Tensor) -> Tensor:
     """The state in whole 127ths, as it is carried, with the gradient of the original."""
     if not torch.is_grad_enabled():
-        return torch.round(state * 127) / 127
+        return (state * 127).round_().div_(127)
     return state + (torch.round(state * 127) / 127 - state).detach()
-
-
-def side_by_side(ring: NDArray[T], events: NDArray[T], here: NDArray[np.int64]) -> NDArray[T]:
-    """One array in which each user's ring (u, L) is followed by the user's events (n,)."""
-    flat = np.zeros(ring.size + len(events), ring.dtype)
-    free = np.ones(len(flat), bool)
-    free[here] = False
-    flat[free] = ring.ravel()
-    flat[here] = events
-    return flat
 
 
 def planned(row: NDArray[np.int64], counts: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor, list[int]]:

@@ -73,3 +73,45 @@ def look_back(
                 read[i, size + kind] = counts[0, kind]
                 for look in range(1, LOOKS):
                     read[i, size + look * actions + kind] = math.log(1.0 + counts[look, kind])
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def look_around(
+    row: NDArray[np.int64],  # (n,) user columns, non-decreasing
+    item: NDArray[np.uint64],  # (n,)
+    action: NDArray[np.int64],  # (n,)
+    time_ms: NDArray[np.int64],  # (n,)
+    ring_item: NDArray[np.uint64],  # (u, L)
+    ring_action: NDArray[np.int64],  # (u, L)
+    ring_time_ms: NDArray[np.int64],  # (u, L)
+    rows: int,  # of each half of the item table, a power of two
+    look_item: NDArray[np.int64],  # (n, w, 2) out: item rows
+    look_action: NDArray[np.int64],  # (n, w) out
+    look_age_s: NDArray[np.float32],  # (n, w) out
+    look_same: NDArray[np.bool_],  # (n, w) out
+) -> None:
+    """The last w <= L positions up to and with each event: those of this batch, before them the user's ring."""
+    n, width = look_action.shape
+    length = ring_action.shape[1]
+    low, bits = np.uint64(rows - 1), np.uint64(round(math.log2(rows)))
+    nth = 0
+    for i in range(n):
+        user = row[i]
+        nth = nth + 1 if i > 0 and row[i - 1] == user else 0
+        for j in range(width):
+            back = width - 1 - j
+            if back <= nth:
+                key, kind, when = item[i - back], action[i - back], time_ms[i - back]
+            else:
+                place = length - (back - nth)
+                key, kind, when = ring_item[user, place], ring_action[user, place], ring_time_ms[user, place]
+            look_action[i, j] = kind
+            look_age_s[i, j] = max(time_ms[i] - when, 0) / 1000.0
+            if key == np.uint64(0):
+                look_item[i, j, 0] = 0
+                look_item[i, j, 1] = 0
+                look_same[i, j] = False
+            else:
+                look_item[i, j, 0] = np.int64(key & low) + 1
+                look_item[i, j, 1] = np.int64((key >> bits) & low) + rows + 1
+                look_same[i, j] = key == item[i]

@@ -19,7 +19,7 @@ from encoders.behavior import (
     item_rows,
     planned,
 )
-from encoders.look_back import look_back
+from encoders.look_back import look_around, look_back
 
 
 def acts(gap_s: float, *, state: int = 100) -> Acts:
@@ -86,7 +86,8 @@ def test_the_plan_takes_every_event_once_and_in_its_users_order(counts: list[int
 @pytest.mark.parametrize("history", [0, 3, 8])
 def test_the_quick_look_back_is_the_one_that_learns(history: int, jit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not jit:
-        monkeypatch.setattr(behavior, "look_back", getattr(look_back, "py_func", look_back))
+        for name, loop in (("look_back", look_back), ("look_around", look_around)):
+            monkeypatch.setattr(behavior, name, getattr(loop, "py_func", loop))
     torch.manual_seed(2)
     rng = np.random.default_rng(history)
     encoder, n, users = BehaviorEncoder(5, 2), 30, 7
@@ -106,6 +107,14 @@ def test_the_quick_look_back_is_the_one_that_learns(history: int, jit: bool, mon
         state=rng.integers(-127, 128, (users, STATE)).astype(np.int8),
     )
     steps, asked = encoder.prepare(track), torch.randn(n, 2 * STATE)
+    for i, user in enumerate(track.row):  # the ring, then the batch
+        mine = np.flatnonzero(track.row[: i + 1] == user)
+        items = [*track.ring_item[user], *track.item[mine]][-steps.look_action.shape[1] :]
+        times = np.array([*track.ring_time_ms[user], *track.time_ms[mine]][-len(items) :])
+        assert steps.look_item[i].tolist() == item_rows(np.array(items)).tolist()
+        assert steps.look_action[i].tolist() == [*ring[user], *track.action[mine]][-len(items) :]
+        assert steps.look_same[i].tolist() == [item == items[-1] != 0 for item in items]
+        np.testing.assert_allclose(steps.look_age_s[i], (times[-1] - times).clip(0) / 1000, rtol=1e-6)
     slow = [part.detach() for part in encoder.look_back(asked, steps)]
     with torch.inference_mode():
         quick = encoder.look_back(asked, steps)
