@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from fusion.shapley import Shapley
 
 ARTEFACT = Path(__file__).parent / "artefacts" / "fused.safetensors"
 TIERS = ("full", "without_image")
+STEPS = ("prepare", "model", "columns", "shapley", "recommend", "carry")
+"""Of scoring, in their order."""
 COLD_EVENTS = 3
 """A user with fewer events than this is a cold start."""
 
@@ -89,25 +91,40 @@ class Scorer:
         )
 
     @torch.inference_mode()
-    def score(self, features: FeatureBatch, tier: str = "full") -> PredictionBatch:
-        """Predictions for every event, and the users' new states. Raises NotFiniteError, naming the head."""
+    def score(
+        self, features: FeatureBatch, tier: str = "full", *, told: Callable[[str], object] = lambda _: None
+    ) -> PredictionBatch:
+        """Predictions for every event, and the users' new states. Raises NotFiniteError, naming the head.
+
+        `told` hears each of STEPS when it is done.
+        """
         if tier not in TIERS:
             raise ValueError(f"unknown tier {tier!r}, not one of {', '.join(TIERS)}")
         if len(features) == 0:
             return self._nothing(features, tier)
         inputs, notes = self._prepare(features, images=tier == "full", recent=self.index.settings.recent)
+        told("prepare")
         output = self._net(inputs if self._device.type == "cpu" else inputs.to(self._device))
-        columns = self._columns(output, notes)
+        told("model")
+        columns = self._columns(output)
+        told("columns")
+        shares = self._shares(output.views, output.fused, columns, notes.spoken)
+        told("shapley")
+        products, scores = self._retrieve(output.raw["recommendations"], notes.recent_item, self._k)
+        columns["recommendations"] = {"product_id": products, "score": scores}
+        told("recommend")
+        carried = carry(features.carried, notes, output)
+        told("carry")
         return PredictionBatch(
             columns=columns,
-            modalities=self._shares(output.views, output.fused, columns, notes.spoken),
-            carried=carry(features.carried, notes, output),
+            modalities=shares,
+            carried=carried,
             cold_start=notes.seen < COLD_EVENTS,
             index_position=self.index.position,
             tier=tier,
         )
 
-    def _columns(self, output: Output, notes: Notes) -> dict[str, dict[str, NDArray[Any]]]:
+    def _columns(self, output: Output) -> dict[str, dict[str, NDArray[Any]]]:
         """Calibrated columns of every head, as arrays, all of them finite."""
         columns: dict[str, dict[str, NDArray[Any]]] = {}
         for name, head in self.heads.items():
@@ -116,8 +133,6 @@ class Scorer:
             for value in columns[name].values():
                 if value.dtype.kind == "f" and not np.isfinite(value).all():
                     raise NotFiniteError(f"head {name} gave a number that is not finite")
-        products, scores = self._retrieve(output.raw["recommendations"], notes.recent_item, self._k)
-        columns["recommendations"] = {"product_id": products, "score": scores}
         return columns
 
     def _nothing(self, features: FeatureBatch, tier: str) -> PredictionBatch:
