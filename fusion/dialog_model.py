@@ -141,7 +141,7 @@ class WorkedExample(nn.Module):
 class DialogPlan:
     """How long and how fast to learn; the same for every variant."""
 
-    epochs: int = 12
+    epochs: int = 8
     rate: float = 2e-3
     decay: float = 0.1
     dialogs: int = 64  # per batch
@@ -158,6 +158,7 @@ class Variant(NamedTuple):
     kind: type[DialogModel] | type[WorkedExample]
     sees: tuple[bool, bool] = HIDE_NOTHING  # what is hidden always
     dropout: bool = False  # hide modalities while learning
+    steps: int = 1  # batches are so many times smaller: what learns words from nothing needs more steps
 
 
 class Answers(NamedTuple):
@@ -170,7 +171,7 @@ class Answers(NamedTuple):
 VARIANTS = {
     "behavior": Variant(Gated, HIDE_TEXT),
     "text": Variant(Gated, HIDE_BEHAVIOR),
-    "concat": Variant(WorkedExample),
+    "concat": Variant(WorkedExample, steps=4),
     "concat_same_encoders": Variant(Concatenated),
     "gated": Variant(Gated, dropout=True),
 }
@@ -184,15 +185,16 @@ def learn_dialogs(cases: Cases, silent: Cases, sizes: Sizes, *, variant: Variant
     model = WorkedExample(sizes) if kind is WorkedExample else kind(sizes, hide_words=plan.hide_words)  # type: ignore[call-arg]
     optimiser = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=plan.decay)
     known, unsaid = by_dialog(cases), by_dialog(silent)
-    steps = plan.epochs * -(-len(known) // plan.dialogs)
+    size, extra_size = -(-plan.dialogs // variant.steps), min(-(-plan.silent // variant.steps), len(unsaid))
+    steps = plan.epochs * -(-len(known) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps)
     for _ in range(plan.epochs):
         order = rng.permutation(len(known))
-        for at in range(0, len(order), plan.dialogs):
-            batch = cases.take(torch.cat([known[i] for i in order[at : at + plan.dialogs]]))
+        for at in range(0, len(order), size):
+            batch = cases.take(torch.cat([known[i] for i in order[at : at + size]]))
             loss = torch.stack([w * case_loss(model, batch, h) for w, h in masks(len(batch), variant, plan)]).sum()
             if variant.sees != HIDE_BEHAVIOR:
-                chosen = rng.choice(len(unsaid), min(plan.silent, len(unsaid)), replace=False)
+                chosen = rng.choice(len(unsaid), extra_size, replace=False)
                 extra = silent.take(torch.cat([unsaid[i] for i in chosen]))
                 loss = loss + case_loss(model, extra, everywhere(HIDE_TEXT, len(extra)))
             optimiser.zero_grad()

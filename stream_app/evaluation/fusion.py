@@ -78,11 +78,10 @@ def answered(data: Simmc, run: Run) -> tuple[Given, dict[str, Answers]]:
             put(trivial[name], share == fold, table_answers(data, share != fold, share == fold, by_kind=kinds))
     seeds = 1 if run.quick else run.seeds
     given: Given = {(v, h): [empty(n, len(data.actions)) for _ in range(seeds)] for v in VARIANTS for h in HIDDEN}
-    epochs = 3 if run.quick else DialogPlan.epochs
     with Progress(console=run.console, transient=True) as progress:
         task = progress.add_task("fusion", total=seeds * folds * len(VARIANTS))
         for seed in range(seeds):
-            plan = BehaviorPlan(seed=seed, epochs=3 if run.quick else BehaviorPlan.epochs)
+            plan = BehaviorPlan(seed=seed, dialogs=16 if run.quick else BehaviorPlan.dialogs)
             encoder = learn_behavior(data.silent, kinds=len(data.kinds), actions=len(data.actions), plan=plan)
             for fold, read in enumerate(words):
                 cases = cases_of(spoken, encoder, read, kinds=len(data.kinds))
@@ -90,7 +89,7 @@ def answered(data: Simmc, run: Run) -> tuple[Given, dict[str, Answers]]:
                 train, test = (torch.from_numpy(np.flatnonzero(m)) for m in (share != fold, share == fold))
                 sizes = Sizes.of(cases, actions=len(data.actions), vocabulary=read.vocabulary)
                 for name, variant in VARIANTS.items():
-                    learn = DialogPlan(seed=seed, epochs=epochs)
+                    learn = DialogPlan(seed=seed, dialogs=16 if run.quick else DialogPlan.dialogs)
                     model = learn_dialogs(cases.take(train), silent, sizes, variant=variant, plan=learn)
                     for hidden, mask in HIDDEN.items():
                         shown = mask if variant.sees == HIDE_NOTHING else variant.sees
