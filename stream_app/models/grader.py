@@ -7,6 +7,7 @@ outcome (churn: the horizon too), so that early figures do not lean towards the 
 Purchase and next action wait in memory: lost at a restart or a move to another worker are the answers of the sessions
 then open, and all sums so far. Churn waits in `Held`, in the changelog: lost is nothing, but silent users whose horizon
 ended since their last event are graded once more. After a swap the sessions in progress count for neither model.
+Events are looked at a few thousand at a time, which costs a third of every batch by itself.
 Of churn one answer waits per user, of a batch that ends on one second in four.
 """
 
@@ -39,6 +40,8 @@ PENDING = np.dtype(
 BUYS = ACTIONS.index("purchase")
 SAMPLED = 4
 FIRST_ROWS = 1024
+BUFFERED = 4096
+"""Events that are looked at together."""
 
 
 class Grader:
@@ -48,6 +51,9 @@ class Grader:
         self._grades = grades
         self._gap_s = session_gap_ms / 1000
         self._table = np.zeros(FIRST_ROWS, PENDING)
+        self._buffer: list[_Part] = []
+        self._by: Grade | None = None  # who answered what is in the buffer
+        self._buffered = 0
         self._since = 0  # events since the last sweep
 
     @property
@@ -68,21 +74,46 @@ class Grader:
         """n events of u users with the answers to them; `rows` (u,) are the users' places, `held` (u,) is written."""
         if not len(features):
             return
-        self._reserve(int(rows.max()) + 1)
-        batch = _divided(features, self._gap_s)
-        waiting = gathered(self._table, rows)
-        new = features.gap_s[batch.first] < 0  # whatever waits was of the place's last owner
-        waiting["by"][new] = 0
-        held["churn_s"][new] = 0
-        self._grade_next(grade, batch, predictions.columns["next_action"]["scores"], waiting)
-        self._grade_purchase(grade, batch, predictions.columns["purchase"]["score"], waiting)
-        self._grade_churn(grade, horizon_s, batch, predictions.columns["churn"]["score"], held)
-        waiting["by"], waiting["last_s"] = grade.number, batch.time_s[batch.last]
-        scatter(self._table, rows, waiting)
+        columns = predictions.columns
+        part = _Part(
+            place=rows[features.row],
+            action=features.action,
+            time_s=features.event_time_ms // 1000,
+            gap_s=features.gap_s,
+            purchase=columns["purchase"]["score"],
+            following=columns["next_action"]["scores"],
+        )
+        self._grade_churn(grade, horizon_s, part, features.row, columns["churn"]["score"], held)
+        if grade is not self._by:
+            self.flush()
+            self._by = grade
+        self._buffer.append(part)
+        self._buffered += len(features)
         self._since += len(features)
+        if self._buffered >= BUFFERED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Look at what has been observed."""
+        if self._by is None or not self._buffer:
+            return
+        grade, parts = self._by, self._buffer
+        self._buffer, self._buffered = [], 0
+        joined = _Part(*map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[arg-type]  # all are arrays
+        order = np.argsort(joined.place, kind="stable")  # a user's events stay in order
+        batch = _divided(_Part(*(column[order] for column in joined)), self._gap_s)
+        rows = batch.part.place[batch.first]
+        self._reserve(int(rows[-1]) + 1)
+        waiting = gathered(self._table, rows)
+        waiting["by"][batch.part.gap_s[batch.first] < 0] = 0  # whatever waits was of the place's last owner
+        self._grade_next(grade, batch, waiting)
+        self._grade_purchase(grade, batch, waiting)
+        waiting["by"], waiting["last_s"] = grade.number, batch.part.time_s[batch.last]
+        scatter(self._table, rows, waiting)
 
     def forget(self, rows: Ints) -> None:
         """What waits of these users has lost its way: an event of theirs could not be scored."""
+        self.flush()
         self._reserve(int(rows.max(initial=0)) + 1)
         self._table["by"][rows] = 0
 
@@ -91,8 +122,9 @@ class Grader:
 
         A sweep costs some 30 ns per user held, so unless idle it comes after as many events as there are users.
         """
-        if not idle and self._since < max(len(held), 4 * FIRST_ROWS):
+        if not idle and self._since < max(len(held), BUFFERED):
             return
+        self.flush()
         self._since = 0
         watermark_s = watermark_ms // 1000
         table = self._table
@@ -101,10 +133,10 @@ class Grader:
         table["by"][over] = 0
         self._settle(held, np.flatnonzero((held["churn_s"] > 0) & (held["churn_s"] <= watermark_s)))
 
-    def _grade_next(self, grade: Grade, batch: _Batch, scores: NDArray[Any], waiting: Held) -> None:
+    def _grade_next(self, grade: Grade, batch: _Batch, waiting: Held) -> None:
         """Within the batch the next event is at hand; the answer before it waited in the table."""
-        ours = in_our_order(scores, grade.actions)  # (n, actions)
-        action = batch.action
+        ours = in_our_order(batch.part.following, grade.actions)  # (n, actions)
+        action = batch.part.action
         then = ~batch.fresh
         then[batch.first] = False
         after = np.flatnonzero(then)
@@ -116,12 +148,12 @@ class Grader:
             grade.add_choices(given, given >= said.max(1))
         waiting["next"] = ours[batch.last]
 
-    def _grade_purchase(self, grade: Grade, batch: _Batch, score: NDArray[Any], waiting: Held) -> None:
+    def _grade_purchase(self, grade: Grade, batch: _Batch, waiting: Held) -> None:
         """Sums per part of a session: answers before a purchase and others; what waited joins its session's part."""
-        parts = len(batch.start)
-        bought = np.maximum.reduceat(np.where(batch.action == BUYS, np.arange(len(score)), -1), batch.start)  # (s,)
-        won = np.arange(len(score)) < bought[batch.session]
-        made = stats(score, batch.session * 2 + won, 2 * parts).reshape(parts, 2, STATS)
+        parts, place = len(batch.start), np.arange(len(batch.session))
+        bought = np.maximum.reduceat(np.where(batch.part.action == BUYS, place, -1), batch.start)  # (s,) -1 never
+        won = place < bought[batch.session]
+        made = stats(batch.part.purchase, batch.session * 2 + won, 2 * parts).reshape(parts, 2, STATS)
         self._release(waiting, np.flatnonzero(~batch.goes_on & (waiting["by"] > 0)))
         joining = np.flatnonzero(batch.goes_on & (waiting["by"] == grade.number))
         joins, at = waiting["answers"][joining], batch.head[joining]
@@ -143,24 +175,31 @@ class Grader:
                 done = answers[by == number].sum(0, dtype=np.float64)
                 grade.add("purchase", done[OPEN], done[WON])
 
-    def _grade_churn(self, grade: Grade, horizon_s: int, batch: _Batch, score: NDArray[Any], held: Held) -> None:
-        """One answer per user: its session goes on, then a next one begins in time or not, then it is graded."""
-        waits = held["churn_s"] > 0
-        same = waits & batch.goes_on & (held["back"] == 0)  # its session, as no later one has begun
-        ended_s = batch.time_s[
-            np.append(batch.start[1:], len(score))[batch.head] - 1
-        ]  # last event of that session here
-        held["churn_s"][same] = ended_s[same] + horizon_s
-        next_session = batch.head + batch.goes_on  # (u,) the first part that begins anew
-        begins = waits & (next_session <= batch.tail) & (held["back"] == 0)
-        began_s = batch.time_s[batch.start[np.minimum(next_session, len(batch.start) - 1)]]
-        held["back"][begins & (began_s <= held["churn_s"])] = 1
-        due = np.flatnonzero(waits & (held["churn_s"] <= batch.time_s[batch.last]))
-        self._settle(held, due)
-        idle = held["churn_s"] == 0
-        chosen = np.flatnonzero(idle & (batch.time_s[batch.last] % SAMPLED == 0))
-        held["churn"][chosen], held["churn_by"][chosen] = score[batch.last[chosen]], grade.number
-        held["churn_s"][chosen], held["back"][chosen] = batch.time_s[batch.last[chosen]] + horizon_s, 0
+    def _grade_churn(
+        self, grade: Grade, horizon_s: int, part: _Part, row: Ints, score: NDArray[Any], held: Held
+    ) -> None:
+        """One answer per user: its session goes on, then a next one begins in time or not, then it is graded.
+
+        At once, with each batch: what waits is written to the log together with the users' states.
+        """
+        time_s, n = part.time_s, len(row)
+        first = np.flatnonzero(np.diff(row, prepend=-1))
+        last = np.append(first[1:], n) - 1
+        fresh = (part.gap_s < 0) | (part.gap_s >= self._gap_s)
+        held["churn_s"][part.gap_s[first] < 0] = 0
+        began = np.minimum.reduceat(np.where(fresh, np.arange(n), n), first)  # (u,) the first event of a next session
+        begins = began <= last
+        waits = (held["churn_s"] > 0) & (held["back"] == 0)
+        ended = np.where(begins, began - 1, last)  # of the session that was open; before `first`: in an earlier batch
+        same = np.flatnonzero(waits & (ended >= first))
+        held["churn_s"][same] = time_s[ended[same]] + horizon_s
+        next_one = np.flatnonzero(waits & begins)
+        held["back"][next_one[time_s[began[next_one]] <= held["churn_s"][next_one]]] = 1
+        now_s = time_s[last]
+        self._settle(held, np.flatnonzero((held["churn_s"] > 0) & (held["churn_s"] <= now_s)))
+        chosen = np.flatnonzero((held["churn_s"] == 0) & (now_s % SAMPLED == 0))
+        held["churn"][chosen], held["churn_by"][chosen] = score[last[chosen]], grade.number
+        held["churn_s"][chosen], held["back"][chosen] = now_s[chosen] + horizon_s, 0
 
     def _settle(self, held: Held, due: Ints) -> None:
         """Grade these rows' churn answers; the model must still be known."""
@@ -179,11 +218,21 @@ class Grader:
             self._table = table
 
 
+class _Part(NamedTuple):
+    """What is read of n events and the answers to them."""
+
+    place: Ints  # (n,) of the user
+    action: NDArray[np.uint8]  # (n,)
+    time_s: Ints  # (n,)
+    gap_s: NDArray[np.float32]  # (n,)
+    purchase: NDArray[Any]  # (n,)
+    following: NDArray[Any]  # (n, actions of the model)
+
+
 class _Batch(NamedTuple):
     """n events of u users in s parts of sessions."""
 
-    action: Ints  # (n,)
-    time_s: Ints  # (n,)
+    part: _Part
     fresh: NDArray[np.bool_]  # (n,) begins a session
     goes_on: NDArray[np.bool_]  # (u,) the first event belongs to the session before
     first: Ints  # (u,)
@@ -194,16 +243,15 @@ class _Batch(NamedTuple):
     tail: Ints  # (u,) last part
 
 
-def _divided(features: FeatureBatch, gap_s: float) -> _Batch:
-    first = np.flatnonzero(np.diff(features.row, prepend=-1))
-    last = np.append(first[1:], len(features)) - 1
-    fresh = (features.gap_s < 0) | (features.gap_s >= gap_s)
+def _divided(part: _Part, gap_s: float) -> _Batch:
+    first = np.flatnonzero(np.diff(part.place, prepend=-1))
+    last = np.append(first[1:], len(part.place)) - 1
+    fresh = (part.gap_s < 0) | (part.gap_s >= gap_s)
     begins = fresh.copy()
     begins[first] = True
     session = np.cumsum(begins) - 1
     return _Batch(
-        action=features.action.astype(np.int64),
-        time_s=features.event_time_ms // 1000,
+        part=part,
         fresh=fresh,
         goes_on=~fresh[first],
         first=first,

@@ -53,7 +53,7 @@ SLOTS = {name: at for at, name in enumerate(SIGNALS)}
 SEARCHES = [code for code, action in enumerate(ACTIONS) if action == "search"]
 FUTURE_ERROR = EventError("future_timestamp", "event_time is more than an hour ahead", stage="time", field="event_time")
 
-SWEEP_MS = 30_000
+SWEEP_MS = 10_000
 """How often an idle task looks for answers that silent users left ungraded."""
 
 POISON_ERROR = EventError("poison", "The model failed on this event", stage="inference")
@@ -456,6 +456,7 @@ class Pipeline:
             session=np.fromiter(map(hash64, map(bytes.decode, events.user)), np.uint64, len(events)),
             event_time_ms=events.event_time_ms,
             strength=STRENGTHS[events.action],
+            category=events.category,
         )
         if len(activity):
             out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))

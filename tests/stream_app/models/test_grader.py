@@ -118,13 +118,15 @@ def grade(number: int = 1) -> Grade:
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from([1, 3, 17, 200]))
-def test_purchase_and_next_action_are_graded_as_a_recount_does(seed: int, limit: int) -> None:
+@given(st.integers(0, 10_000), st.sampled_from([1, 3, 17, 200]), st.integers(1, 4))
+def test_purchase_and_next_action_are_graded_as_a_recount_does(seed: int, limit: int, buffered: int) -> None:
     stream = steps(seed, users=7, events=200)
     made = grade()
     run = Run(made)
     for first in range(0, len(stream), limit):
         run.batch(stream[first : first + limit], made)
+        if first % buffered == 0:
+            run.grader.flush()
     end_s = max(step.time_s for step in stream) + GAP_S
     run.grader.sweep(run.held, end_s * 1000, idle=True)
 
@@ -205,6 +207,7 @@ def test_what_waits_of_a_model_is_graded_as_that_models_when_another_has_taken_o
     scores = (1 / len(ACTIONS),) * len(ACTIONS)
     run.batch([Step(0, 1_700_000_000, VIEW, 0.2, 0.5, scores)], old)
     run.batch([Step(0, 1_700_000_000 + 2 * GAP_S, VIEW, 0.9, 0.5, scores)], new)
+    run.grader.flush()
 
     assert (old.graded("purchase"), new.graded("purchase")) == (1, 0)
     assert old.brier("purchase") == pytest.approx(0.04, rel=1e-4)
@@ -215,8 +218,10 @@ def test_a_new_user_in_a_freed_place_inherits_nothing() -> None:
     run = Run(made)
     scores = (1 / len(ACTIONS),) * len(ACTIONS)
     run.batch([Step(0, 1_700_000_000, VIEW, 0.2, 0.5, scores)], made)
+    run.grader.flush()
     run.seen.clear()
     run.batch([Step(0, 1_700_000_100, BUYS, 0.2, 0.5, scores)], made)
+    run.grader.flush()
 
     assert made.graded("purchase") == made.graded("next_action") == 0
 
