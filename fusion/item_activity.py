@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 
-ACTIVITY_VERSION = 1
+ACTIVITY_VERSION = 2
 STRENGTHS: dict[str, float] = {
     "none": 0.0,
     "view": 1.0,
@@ -38,6 +38,7 @@ class _Packed(msgspec.Struct, array_like=True):
     session: bytes
     event_time_ms: bytes
     strength: bytes
+    category: bytes = b""  # absent in version 1
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class ItemActivity:
     session: Keys  # (n,) hash of the session, or of the user where there is none
     event_time_ms: NDArray[np.int64]  # (n,)
     strength: NDArray[np.uint8]  # (n,) code in STRENGTHS
+    category: Keys  # (u,) hash of the item's category, 0 unknown
 
     def __len__(self) -> int:
         return len(self.item)
@@ -62,6 +64,7 @@ class ItemActivity:
         session: Keys,
         event_time_ms: NDArray[np.int64],
         strength: NDArray[np.uint8],
+        category: Keys | None = None,
     ) -> ItemActivity:
         """From columns of events; those without an item or strength are left out."""
         kept = np.flatnonzero((item != 0) & (strength != 0))
@@ -73,10 +76,11 @@ class ItemActivity:
             session=session[kept],
             event_time_ms=event_time_ms[kept],
             strength=strength[kept],
+            category=np.zeros(len(first), np.uint64) if category is None else category[kept[first]],
         )
 
     def encode(self) -> bytes:
-        """MessagePack of little-endian columns: 21 bytes per action, 9 + its id's length per distinct item."""
+        """MessagePack of little-endian columns: 21 bytes per action, 17 + its id's length per distinct item."""
         return msgspec.msgpack.encode(
             _Packed(
                 ACTIVITY_VERSION,
@@ -86,6 +90,7 @@ class ItemActivity:
                 self.session.astype("<u8").tobytes(),
                 self.event_time_ms.astype("<i8").tobytes(),
                 self.strength.tobytes(),
+                self.category.astype("<u8").tobytes(),
             )
         )
 
@@ -93,7 +98,7 @@ class ItemActivity:
     def decode(data: bytes) -> ItemActivity:
         """Raises ValueError on a version or shape it does not know."""
         packed = msgspec.msgpack.decode(data, type=_Packed)
-        if packed.version != ACTIVITY_VERSION:
+        if not 1 <= packed.version <= ACTIVITY_VERSION:
             raise ValueError(f"item activity of version {packed.version}, not {ACTIVITY_VERSION}")
         activity = ItemActivity(
             packed.products,
@@ -102,12 +107,13 @@ class ItemActivity:
             np.frombuffer(packed.session, "<u8"),
             np.frombuffer(packed.event_time_ms, "<i8"),
             np.frombuffer(packed.strength, np.uint8),
+            np.frombuffer(packed.category or bytes(len(packed.hashes)), "<u8"),
         )
         lengths = {len(activity), len(activity.session), len(activity.event_time_ms), len(activity.strength)}
         codes = (int(activity.strength.max()), int(activity.item.max())) if len(activity) else (0, -1)
         if (
             len(lengths) > 1
-            or len(activity.hashes) != len(activity.products)
+            or not len(activity.hashes) == len(activity.products) == len(activity.category)
             or codes[0] >= len(STRENGTHS)
             or codes[1] >= len(activity.products)
         ):

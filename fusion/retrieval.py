@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from encoders.behavior import item_rows
 from fusion.recommender import ItemIndex
+from fusion.session_kernels import rerank
+
+Keys = NDArray[np.uint64]
+Rows = NDArray[np.int64]
+Floats = NDArray[np.float32]
 
 CANDIDATES = 20
 COSINE_WEIGHT = 0.1
@@ -25,40 +30,36 @@ class Retrieval:
 
     def __init__(self, items: nn.Embedding, index: ItemIndex) -> None:
         self.items, self.index = items, index
-        self._hashes = np.zeros(0, np.uint64)
-        self._table = torch.zeros(0, items.embedding_dim, device=items.weight.device)
+        self._known, self._forgotten = 0, 0
+        self._vectors = np.zeros((index.settings.max_items, items.embedding_dim), np.float32)
 
     def __call__(
-        self, direction: Tensor, recent: NDArray[np.uint64], k: int
-    ) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
-        """Product ids (n, k), None for none, and scores (n, k), best first."""
-        rows, scores = self.rows(direction, recent, k)
+        self, direction: Tensor, recent: Keys, k: int, *, category: Keys | None = None
+    ) -> tuple[NDArray[np.object_], Floats]:
+        """Product ids (n, k), None for none, and scores (n, k), best first; recent items (n, r), newest last."""
+        rows, scores = self.rows(direction, recent, k, category=category)
         found = np.full(rows.shape, None, object)
         known = rows >= 0
         found[known] = self.index.products[rows[known]]
         return found, scores
 
-    @torch.no_grad()
-    def rows(
-        self, direction: Tensor, recent: NDArray[np.uint64], k: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def rows(self, direction: Tensor, recent: Keys, k: int, *, category: Keys | None = None) -> tuple[Rows, Floats]:
         """Index rows (n, k), -1 for none, and scores (n, k), best first."""
-        rows, scores = self.index.recommend(recent, max(k, CANDIDATES))
-        if not len(self.index) or not len(rows):
-            return np.full((len(rows), k), -1), np.zeros((len(rows), k), np.float32)
-        at, added = torch.from_numpy(rows).to(direction.device), torch.from_numpy(scores).to(direction.device)
-        vectors = self.table()[at.clamp(min=0)]  # (n, c, 64)
-        total = added + COSINE_WEIGHT * torch.bmm(vectors, direction[:, :, None]).squeeze(-1)
-        best, place = total.masked_fill(at < 0, float("-inf")).topk(k)
-        chosen = torch.where(best.isfinite(), at.gather(1, place), -1)
-        return chosen.cpu().numpy(), torch.where(chosen >= 0, best, 0).cpu().numpy()
+        candidates, added = self.index.recommend(recent, max(k, CANDIDATES), category=category)
+        rows, scores = np.full((len(recent), k), -1, np.int64), np.zeros((len(recent), k), np.float32)
+        towards = direction.detach().float().cpu().contiguous().numpy()
+        rerank(candidates, added, self.vectors(), towards, COSINE_WEIGHT, rows, scores)
+        return rows, scores
 
-    def table(self) -> Tensor:
+    @torch.no_grad()
+    def vectors(self) -> Floats:
         """Item vectors of length 1 (items, 64); only new rows are looked up."""
-        hashes = self.index.hashes
-        same = len(self._hashes) if np.array_equal(hashes[: len(self._hashes)], self._hashes) else 0
-        if same < len(hashes) or same < len(self._hashes):
-            new = torch.from_numpy(item_rows(hashes[same:])).to(self._table.device)
+        index = self.index
+        if self._forgotten != index.knn.forgotten:
+            self._known, self._forgotten = 0, index.knn.forgotten
+        if self._known < len(index):
+            new = torch.from_numpy(item_rows(index.hashes[self._known :])).to(self.items.weight.device)
             vectors = F.normalize(F.embedding_bag(new, self.items.weight, mode="sum"), dim=-1)
-            self._table, self._hashes = torch.cat([self._table[:same], vectors]), hashes.copy()
-        return self._table
+            self._vectors[self._known : len(index)] = vectors.cpu().numpy()
+            self._known = len(index)
+        return self._vectors

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion.recommender import STRENGTHS, IndexSettings, ItemActivity, ItemIndex, strength_codes
+from fusion.recommender import STRENGTHS, ItemActivity, ItemIndex, KnnSettings, strength_codes
 
 T0 = 1_700_000_000_000
 VIEW, PURCHASE = list(STRENGTHS).index("view"), list(STRENGTHS).index("purchase")
-SMALL = IndexSettings(max_items=32, neighbors=4, sessions=16, span=3, chunk=16, breadth=4)
+SMALL = KnnSettings(max_items=32, sessions=16, length=4, ring=4, sample=4, neighbors=4, breadth=4, span=3)
 Event = tuple[int, int, int, int]  # product number, session, seconds after T0, strength
 
 
@@ -29,10 +30,11 @@ def activity(events: list[Event]) -> ItemActivity:
         session=np.array([hash_of(e[1]) for e in events], np.uint64),
         event_time_ms=np.array([T0 + 1000 * e[2] for e in events], np.int64),
         strength=np.array([e[3] for e in events], np.uint8),
+        category=np.array([hash_of(1000 + e[0] % 2) for e in events], np.uint64),
     )
 
 
-def learn(events: list[Event], cuts: tuple[int, ...] = (), chosen: IndexSettings = SMALL) -> ItemIndex:
+def learn(events: list[Event], cuts: tuple[int, ...] = (), chosen: KnnSettings = SMALL) -> ItemIndex:
     index = ItemIndex(chosen)
     edges = [0, *sorted(cuts), len(events)]
     for offset, (a, b) in enumerate(pairwise(edges)):
@@ -77,29 +79,39 @@ def test_the_answer_does_not_depend_on_how_events_were_grouped(events: list[Even
     st.lists(st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(0, 5000), st.just(VIEW)), max_size=80),
 )
 def test_popularity_and_co_visits_equal_a_plain_recount(events: list[Event]) -> None:
-    chosen = IndexSettings(max_items=32, neighbors=9, sessions=16, span=3, chunk=1, breadth=9)
+    chosen = KnnSettings(max_items=32, neighbors=9, breadth=9, sessions=16, span=3)
     index = learn(events, chosen=chosen)
     popularity: dict[str, float] = {}
     pairs: dict[tuple[str, str], float] = {}
-    seen: dict[int, list[Event]] = {}
-    for event in events:
-        gain = 2 ** ((event[2] - events[0][2]) * 1000 / chosen.half_life_ms)
-        popularity[f"p{event[0]}"] = popularity.get(f"p{event[0]}", 0) + gain
-        for step, other in enumerate(reversed(seen.get(event[1], [])[-3:])):
-            if other[0] != event[0] and abs(other[2] - event[2]) * 1000 <= chosen.window_ms:
-                weight = gain * chosen.distance_decay**step
-                a, b = f"p{other[0]}", f"p{event[0]}"
-                pairs[a, b] = pairs.get((a, b), 0) + weight
-                pairs[b, a] = pairs.get((b, a), 0) + weight * chosen.backward
-        seen.setdefault(event[1], []).append(event)
-    assert dict(zip(index.products, index._popularity, strict=False)) == pytest.approx(popularity)
+    session: dict[int, list[int]] = {}
+    last: dict[int, int] = {}
+    for item, key, after_s, _ in events:
+        gain = 2 ** ((after_s - events[0][2]) * 1000 / chosen.half_life_ms)
+        popularity[f"p{item}"] = popularity.get(f"p{item}", 0) + gain
+        if abs(last.get(key, after_s) - after_s) * 1000 > chosen.window_ms:
+            session[key] = []
+        last[key] = after_s
+        others = [other for other in session.get(key, []) if other != item]
+        session[key] = [*others, item]
+        for step, other in enumerate(reversed(others[-3:])):
+            weight = gain * chosen.nearness**step
+            a, b = f"p{other}", f"p{item}"
+            pairs[a, b] = pairs.get((a, b), 0) + weight
+            pairs[b, a] = pairs.get((b, a), 0) + weight * chosen.backward
+    memory = index.knn._memory
+    assert dict(zip(index.products, memory.popularity, strict=False)) == pytest.approx(popularity)
     found = {
-        (index.products[row], index.products[int(entry) & 0xFFFFFFFF]): float(weight)
+        (index.products[row], index.products[other]): float(weight)
         for row in range(len(index))
-        for entry, weight in zip(index._neighbors[row], index._neighbors[row].view("<f4")[1::2], strict=True)
-        if entry
+        for other, weight in zip(memory.neighbor[row].tolist(), memory.weight[row].tolist(), strict=True)
+        if other >= 0
     }
     assert found == pytest.approx(pairs, rel=1e-4)
+    for row in range(len(index)):
+        assert memory.total[row] == pytest.approx(memory.weight[row].sum(), rel=1e-4)
+        assert (np.diff(memory.weight[row]) <= 0).all()
+    order = sorted(popularity.values(), reverse=True)
+    assert [popularity[index.products[row]] for row in memory.popular[: len(index)]] == pytest.approx(order)
 
 
 def test_items_seen_together_are_recommended_for_each_other() -> None:
@@ -111,7 +123,7 @@ def test_items_seen_together_are_recommended_for_each_other() -> None:
 def test_a_stronger_action_outweighs_a_view() -> None:
     bought = [(1, 50, 0, VIEW), (2, 50, 1, PURCHASE)]
     viewed = [(1, 51, 2, VIEW), (3, 51, 3, VIEW)]
-    index = learn(bought + viewed + visits((9,)) * 8, chosen=IndexSettings(repeat_weight=0))
+    index = learn(bought + viewed + visits((9,)) * 8, chosen=KnnSettings(repeat_weight=0))
     answer = ask(index, 1, k=2)
     assert answer[0] == "p2"
 
@@ -120,7 +132,7 @@ def test_old_co_visits_fade_against_new_ones() -> None:
     month_s = 30 * 86_400
     index = learn(
         visits(*[(1, 2)] * 2) + [(p, 70, 2 * month_s + s, VIEW) for s, p in enumerate((1, 3))] + visits((9,)) * 4,
-        chosen=IndexSettings(repeat_weight=0),
+        chosen=KnnSettings(repeat_weight=0, session_weight=0),
     )
     assert ask(index, 1, k=2)[0] == "p3"
 
@@ -132,10 +144,10 @@ def test_an_unknown_user_gets_the_most_popular_items() -> None:
 
 
 def test_recent_items_are_left_out_when_the_repeat_weight_is_zero() -> None:
-    never = learn(visits(*[(1, 2)] * 5), chosen=IndexSettings(repeat_weight=0))
+    never = learn(visits(*[(1, 2)] * 5), chosen=KnnSettings(repeat_weight=0))
     assert ask(never, 1, 2) == []
     assert ask(never, 0, 1) == ["p2"]
-    likely = learn(visits(*[(1, 2)] * 5), chosen=IndexSettings(repeat_weight=5))
+    likely = learn(visits(*[(1, 2)] * 5), chosen=KnnSettings(repeat_weight=5))
     assert ask(likely, 2, 1)[0] == "p1"
 
 
@@ -186,7 +198,7 @@ def test_years_of_weights_stay_finite() -> None:
     rows, scores = index.recommend(np.array([[hash_of(1)]], np.uint64), 3)
     assert np.isfinite(scores).all()
     assert (rows[0] >= 0).all()
-    assert index._popularity.max() < 1e9
+    assert index.knn._memory.popularity.max() < 1e9
 
 
 def test_an_early_event_that_is_far_too_old_harms_nothing() -> None:
@@ -203,11 +215,15 @@ def test_the_position_is_the_offset_after_the_last_record_and_only_grows() -> No
         index.append(7, activity(visits((1, 2))))
 
 
-def test_what_waits_is_at_most_a_quarter_of_what_is_known() -> None:
-    index = ItemIndex(SMALL)
-    for n in range(1, 60):
-        index.append(n, activity([(n, n, n, VIEW)]))
-        assert index._waiting <= max(0, index._applied // 4)
+def test_where_little_is_known_the_category_comes_before_the_rest() -> None:
+    index = learn(visits((3,), (3,), (3,), (5,), (5,), (2,), (2,), (2,), (2,), (7,)))  # even and odd are two categories
+    assert ask(index, 7) == ["p7", "p3", "p5"]
+    unknown = np.array([[hash_of(99)]], np.uint64)
+    odd, even = (np.array([hash_of(1000 + rest)], np.uint64) for rest in (1, 0))
+    assert index.products[index.recommend(unknown, 3, category=odd)[0][0]].tolist() == ["p3", "p5", "p7"]
+    assert index.products[index.recommend(unknown, 2, category=even)[0][0]].tolist() == ["p2", "p3"]
+    stranger = np.array([77], np.uint64)
+    assert index.products[index.recommend(unknown, 2, category=stranger)[0][0]].tolist() == ["p2", "p3"]
 
 
 def test_a_record_survives_encoding_and_actions_without_meaning_are_left_out() -> None:
@@ -217,8 +233,18 @@ def test_a_record_survives_encoding_and_actions_without_meaning_are_left_out() -
     again = ItemActivity.decode(record.encode())
     assert len(again) == 3
     assert sorted(again.products) == ["p2", "p3"]
-    for name in ("hashes", "item", "session", "event_time_ms", "strength"):
+    for name in ("hashes", "item", "session", "event_time_ms", "strength", "category"):
         np.testing.assert_array_equal(getattr(again, name), getattr(record, name))
+
+
+def test_a_record_of_the_first_version_has_no_categories() -> None:
+    record = activity(visits((1, 2)))
+    old = msgspec.msgpack.decode(record.encode())
+    again = ItemActivity.decode(msgspec.msgpack.encode([1, *old[1:7]]))
+    assert again.products == record.products
+    assert not again.category.any()
+    with pytest.raises(ValueError, match="version 9"):
+        ItemActivity.decode(msgspec.msgpack.encode([9, *old[1:]]))
 
 
 @pytest.mark.parametrize(
