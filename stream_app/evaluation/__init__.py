@@ -1,8 +1,13 @@
 """`stream-app evaluate`: the suites, one file each. Whatever they train is thrown away."""
 
+from stream_app.evaluation.cost import cost
 from stream_app.evaluation.row import Row, Run, Suite
+from stream_app.evaluation.voice import voice
 
 __all__ = ["SUITES", "Row", "Run", "Suite"]
 
-SUITES: dict[str, Suite] = {}
+SUITES: dict[str, Suite] = {
+    "voice": voice,
+    "cost": cost,
+}
 """By name; a suite is one file here and its entry."""

@@ -1,17 +1,16 @@
-"""µs per event of the scorer on one core: `python -m tests.benchmarks.scorer [--profile]`."""
+"""Where the scorer's time goes, call by call: `python -m tests.benchmarks.scorer`; `stream-app evaluate cost` has figures."""
 
 from __future__ import annotations
 
 import argparse
 import cProfile
-import json
 import pstats
-import time
 
 import numpy as np
 
 from fusion.recommender import ItemActivity, ItemIndex
 from fusion.scorer import Scorer
+from stream_app.evaluation.cost import measured
 from tests.fusion.shoppers import ACTIONS, shoppers
 
 
@@ -32,42 +31,17 @@ def filled(index: ItemIndex, items: int = 10_000, visits: int = 60_000) -> list[
     return hashes.tolist()
 
 
-def measure(scorer: Scorer, size: int, hashes: list[int], seconds: float = 3.0) -> dict[str, float]:
-    """Median and 99th percentile of one batch, and µs per event: of the median, and of this thread's CPU time."""
-    batches = [shoppers(size, seed=seed, hashes=hashes) for seed in range(8)]
-    for batch in batches:
-        scorer.score(batch)
-    took: list[float] = []
-    cpu_s = time.thread_time()
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until or len(took) < 10:
-        start = time.perf_counter()
-        scorer.score(batches[len(took) % len(batches)])
-        took.append(time.perf_counter() - start)
-    cpu_s = time.thread_time() - cpu_s
-    median = float(np.median(took))
-    return {
-        "batch": size,
-        "median_ms": round(median * 1e3, 3),
-        "p99_ms": round(float(np.quantile(took, 0.99)) * 1e3, 3),
-        "us_per_event": round(median / size * 1e6, 1),
-        "cpu_us_per_event": round(cpu_s / len(took) / size * 1e6, 1),
-    }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", action="store_true", help="also print where the time of batch 512 goes")
+    parser.add_argument("--size", type=int, default=512, help="events of a batch")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     scorer = Scorer.load(device=arguments.device, actions=ACTIONS)
     hashes = filled(scorer.index)
-    for size in (1, 64, 512):
-        print(json.dumps(measure(scorer, size, hashes)))
-    if arguments.profile:
-        profile = cProfile.Profile()
-        profile.runcall(measure, scorer, 512, hashes)
-        pstats.Stats(profile).sort_stats("tottime").print_stats(25)
+    batches = [shoppers(arguments.size, seed=seed, hashes=hashes) for seed in range(8)]
+    profile = cProfile.Profile()
+    print(f"{profile.runcall(measured, scorer, batches, 3.0).least:.1f} CPU µs per event, while being profiled")
+    pstats.Stats(profile).sort_stats("tottime").print_stats(25)
 
 
 if __name__ == "__main__":
