@@ -99,9 +99,11 @@ class Grader:
             return
         grade, parts = self._by, self._buffer
         self._buffer, self._buffered = [], 0
-        joined = _Part(*map(np.concatenate, zip(*parts, strict=True)))  # type: ignore[arg-type]  # all are arrays
+        columns = map(np.concatenate, zip(*parts, strict=True))
+        joined = _Part(*columns)
         order = np.argsort(joined.place, kind="stable")  # a user's events stay in order
-        batch = _divided(_Part(*(column[order] for column in joined)), self._gap_s)
+        ordered = _Part(*(column[order] for column in joined))  # type: ignore[arg-type]  # all are arrays
+        batch = _divided(ordered, self._gap_s)
         rows = batch.part.place[batch.first]
         self._reserve(int(rows[-1]) + 1)
         waiting = gathered(self._table, rows)

@@ -15,8 +15,11 @@ import pytest
 import yaml
 from aiohttp import ClientError, ClientSession
 
+from stream_app.events import ACTIONS
 from stream_app.events.dead_letters import CODES
 from stream_app.metrics import STAGES, TOPICS, Metrics
+from stream_app.models.drift import COLUMNS
+from stream_app.models.grades import Grade, stats
 from stream_app.settings import Web
 from stream_app.web import Live, Status, WebServer
 
@@ -52,6 +55,9 @@ def busy_metrics() -> Metrics:
         metrics.set_restored(partition, 0.2)
         for topic in TOPICS:
             metrics.set_lag(topic, partition, records=3, seconds=0.5)
+    grade = Grade("1-abc", 1, ACTIONS)
+    metrics.models.show("live", grade)
+    metrics.models.psi = lambda: dict.fromkeys(COLUMNS, 0.05)
     work(metrics)
     return metrics
 
@@ -70,6 +76,14 @@ def work(metrics: Metrics) -> None:
     for stage in STAGES:
         metrics.observe_stage(stage, 0.002, 100, cpu_seconds=0.001)
     metrics.observe_transaction(committed=True)
+    scores, outcome = np.linspace(0.01, 0.99, 40), np.arange(40) % 2
+    no, yes = stats(scores, outcome, 2)
+    for grade in metrics.models.grades.values():
+        grade.add("purchase", no, yes)
+        grade.add("churn", no, yes)
+        grade.add_choices(scores, outcome == 1)
+    metrics.models.shadow_events.inc(100)
+    metrics.models.shadow_distance.inc(2)
 
 
 def existing_names() -> set[str]:
