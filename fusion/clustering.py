@@ -50,6 +50,19 @@ def in_order(centres: Tensor, points: Tensor) -> Tensor:
     return centres[size.argsort(descending=True, stable=True)]
 
 
+def matched(before: NDArray[np.int64], now: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Which of `count` new clusters takes each id, so that most users keep theirs: (count,).
+
+    `before` and `now` (n,) are the same users' ids; ids without a counterpart go to the clusters left over (Kuhn 1955).
+    """
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+
+    kept = before < count
+    shared = np.bincount(before[kept] * count + now[kept], minlength=count * count).reshape(count, count)
+    _, chosen = linear_sum_assignment(-shared)
+    return np.asarray(chosen, np.int64)
+
+
 def names(traits: NDArray[np.float64], cluster: NDArray[np.int64], columns: Sequence[str], count: int) -> list[str]:
     """One distinct label per cluster from users' traits (n, columns): what stands out most, then what else does."""
     spread = traits.std(0) + 1e-9

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -65,6 +65,22 @@ class Outcomes(NamedTuple):
     def take(self, index: NDArray[np.int64]) -> Outcomes:
         """Some of them."""
         return Outcomes(*(column[index] for column in self))  # type: ignore[arg-type]  # all are arrays
+
+    def unless(self, unknown: NDArray[np.bool_]) -> Outcomes:
+        """The same, missing where `unknown` (n,)."""
+
+        def but(column: NDArray[Any], missing: float) -> NDArray[Any]:
+            return np.where(unknown, column.dtype.type(missing), column)
+
+        return Outcomes(
+            but(self.purchase, np.nan),
+            but(self.churn, np.nan),
+            but(self.away_s, np.nan),
+            but(self.next_action, -1),
+            but(self.next_item, 0),
+            but(self.sentiment, -1),
+            but(self.anomaly, np.nan),
+        )
 
     def labels(self) -> Labels:
         """As tensors."""

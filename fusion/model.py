@@ -36,6 +36,7 @@ class ModelConfig:
     segments: tuple[str, ...] = tuple(f"segment {number}" for number in range(8))
     history: int = 32
     churn_horizon_s: int = 7 * 86_400
+    fusion: str = "gated"  # in FUSIONS
     metrics: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -115,6 +116,31 @@ class Fusion(nn.Module):
         return F.layer_norm(self.out(hidden) + mixed, (FUSED,)), gates
 
 
+class Concat(Fusion):
+    """All slots side by side and an MLP: the plain way, which the gates must beat. Absent slots are zeros."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.project = nn.ModuleList(Linear(size, FUSED) for size in (STATE, VECTOR, VECTOR, VECTOR, VECTOR))
+        self.mix = Linear((FUSED + 3) * len(SLOTS), FUSED)
+        self.out = Linear(FUSED, FUSED)
+
+    def views(self, slots: Slots) -> Views:
+        """Each slot through a layer of its own; there are no gates."""
+        vectors = torch.stack([F.relu(p(v)) for p, v in zip(self.project, slots.values, strict=True)], 1)
+        return Views(vectors, torch.zeros_like(slots.meta[..., 0]), slots.present, slots.meta)
+
+    def blend(self, views: Views) -> tuple[Tensor, Tensor]:
+        """(n, 128), and even gates."""
+        seen = views.present[..., None]
+        beside = [(views.vectors * seen).flatten(1), views.present.float(), (views.meta * seen).flatten(1)]
+        gates = views.present / views.present.sum(-1, keepdim=True).clamp(min=1)
+        return F.layer_norm(self.out(F.gelu(self.mix(torch.cat(beside, -1)))), (FUSED,)), gates
+
+
+FUSIONS: dict[str, type[Fusion]] = {"gated": Fusion, "concat": Concat}
+
+
 class FusedModel(nn.Module):
     """Encoders, fusion and heads. `forward` takes a whole batch, k events of a user as k positions."""
 
@@ -125,7 +151,7 @@ class FusedModel(nn.Module):
         self.voice = VoiceEncoder(self.text)
         self.image = ImageEncoder()
         self.behavior = BehaviorEncoder(len(config.actions) + 1, len(NUMERICS))
-        self.fusion = Fusion()
+        self.fusion = FUSIONS[config.fusion]()
         setup = Setup(config.actions, config.segments, self.behavior.items, config.churn_horizon_s)
         self.heads = nn.ModuleDict({name: head(setup) for name, head in HEADS.items()})
 

@@ -59,8 +59,9 @@ def measure(model: FusedModel, unseen: Unseen) -> Figures:
             if 0 < label[known].sum() < known.sum():
                 figures[f"{head}, {name}"] = binary_report(label[known], score[known])
         label = np.concatenate([e.outcomes.next_action for e in examples])
-        scores = column(model, "next_action", outputs, "scores")
-        figures[f"next action, {name}"] = choice_report(label[label >= 0], scores[label >= 0])
+        if (label >= 0).any():
+            scores = column(model, "next_action", outputs, "scores")
+            figures[f"next action, {name}"] = choice_report(label[label >= 0], scores[label >= 0])
     if unseen.browsing is not None:
         figures["next item, simulated"] = next_item_report(model, unseen.browsing)
     return figures
@@ -124,6 +125,23 @@ def next_item_report(model: FusedModel, browsing: Browsing) -> dict[str, float]:
     }
 
 
+@torch.no_grad()
+def both_sets(model: FusedModel, learned: Sequence[Example], unseen: Mapping[str, list[Example]]) -> Table:
+    """Purchases on the events that were learned from and on those that were not: how much was learned by heart."""
+    shown = Table("set", "n", "accuracy", "precision", "recall", "loss", title="Purchase in the rest of the session")
+    sets = {"learned from": learned, "never seen": [example for part in unseen.values() for example in part]}
+    for name, examples in sets.items():
+        score = column(model, "purchase", answers(model, examples), "score")
+        label = np.concatenate([example.outcomes.purchase for example in examples])
+        figures = binary_report(label, score)
+        shown.add_row(
+            name,
+            f"{figures['n']:.0f}",
+            *(f"{figures[key]:.4f}" for key in ("accuracy", "precision", "recall", "log_loss")),
+        )
+    return shown
+
+
 def answers(model: FusedModel, examples: Sequence[Example]) -> list[Output]:
     """The model's answers to every example."""
     prepare = preparation(model)
@@ -152,3 +170,17 @@ def told(values: Mapping[str, float]) -> str:
         base = values.get(f"base_{key}")
         parts.append(f"{key} {value:.3f}" + ("" if base is None else f" ({base:.3f})"))
     return ", ".join(parts)
+
+
+def folds_table(figures: Figures, count: int) -> Table:
+    """Means over folds with half of their 95 % intervals."""
+    title = f"{count} folds: other users, later events; mean ± 95 %"
+    shown = Table("what", "n", "figures", title=title)
+    for name, values in figures.items():
+        parts = [
+            f"{key} {value:.3f} ± {values[f'{key}_within']:.3f}"
+            for key, value in values.items()
+            if f"{key}_within" in values
+        ]
+        shown.add_row(name, f"{values['n']:.0f}", ", ".join(parts))
+    return shown

@@ -40,6 +40,10 @@ class Anomaly(Binary):
         """Cross-entropy of the bot logit where it is known who acted."""
         return known_loss(raw[:, 0], labels.anomaly)
 
+    def moved(self, raw: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
+        """Of the bot logit alone."""
+        return torch.stack([raw[:, 0] * slope + shift, raw[:, 1]], -1)
+
     def columns(self, raw: Tensor) -> dict[str, Tensor]:
         """`score` (n,): a bot, or else up to a half for strangeness (half of that at four deviations)."""
         bot, strange = torch.sigmoid(raw[:, 0] / self.temperature), torch.sigmoid(2 * (raw[:, 1] - 4))

@@ -35,6 +35,10 @@ class Binary(nn.Module):
         """Logits (n, k) of masks (n,) as they are after calibration."""
         return torch.addcmul(self.shift[mask, None], logit, self.slope[mask, None])
 
+    def moved(self, raw: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
+        """Raw answers as they would be with another slope and shift, both scalars."""
+        return raw * slope + shift
+
     def columns(self, raw: Tensor) -> dict[str, Tensor]:
         """`score` (n,)."""
         return {"score": torch.sigmoid(raw / self.temperature)}

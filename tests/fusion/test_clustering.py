@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fusion.clustering import in_order, k_means, names
+from fusion.clustering import in_order, k_means, matched, names
 
 
 def test_k_means_finds_separate_groups_largest_first() -> None:
@@ -32,3 +32,13 @@ def test_labels_name_what_stands_out_and_differ() -> None:
     assert labels[:2] == ["buyers", "searchers"]
     assert labels[3] == "average shoppers"
     assert len(set(labels)) == 4
+
+
+def test_a_segment_keeps_the_id_that_its_users_had() -> None:
+    before = np.repeat([0, 1, 2], [50, 30, 20])
+    now = np.repeat([2, 0, 1], [50, 30, 20])  # the same groups, numbered otherwise
+    now[:5] = 1  # and a few who changed
+    order = matched(before, now, 3)
+    assert order.tolist() == [2, 0, 1]
+    fewer = matched(np.array([0, 7, 7]), np.array([1, 0, 0]), 2)
+    assert fewer.tolist() == [1, 0], "ids that are no more are nobody's"
