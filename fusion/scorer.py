@@ -63,7 +63,7 @@ class Scorer:
         self.history = model.config.history
         self.heads: Mapping[str, Head] = {name: model.head(name) for name in model.heads}
         self.segments = model.config.segments  # label of each segment id
-        self.index = index or ItemIndex()
+        self.index = ItemIndex() if index is None else index  # an empty one is False
         self._retrieve = Retrieval(model.behavior.items, self.index)
         self._shares = Shapley(model.fusion, self.heads)
         self._prepare = Preparation(

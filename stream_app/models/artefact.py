@@ -122,7 +122,7 @@ def serve(
         )
 
     config = checkpoint.model.config
-    served = Served(scorer(index or ItemIndex()), config, named, memory_of(checkpoint.model))
+    served = Served(scorer(ItemIndex() if index is None else index), config, named, memory_of(checkpoint.model))
     if running is not None:
         fits(served, running)
     try:

@@ -130,7 +130,7 @@ class Models:
         if self._position >= 0 and change.instead_of not in (None, self._position):
             log.info("control record is void", extra={"position": record.offset, "instead_of": change.instead_of})
             return None
-        self._change, self._position = change, record.offset
+        self._change, self._position, self._outbox = change, record.offset, None
         return change
 
     async def _adopt(self, change: ModelChange) -> bool:

@@ -84,6 +84,8 @@ class Shadow:
         try:
             places = self._places(rows)
             held = gathered(self._held, places)
+            first = np.flatnonzero(np.diff(features.row, prepend=-1))
+            held["memory"][features.gap_s[first] < 0] = 0  # a new user in a freed place
             features = replace(features, carried=recall(held, self.served.memory))
             made = self.served.scorer.score(features)
             keep(held, self.served.memory, made.carried)

@@ -99,6 +99,24 @@ async def test_it_begins_with_the_last_record_of_a_compacted_topic(models: Model
     assert models.live.position == 9
 
 
+async def test_all_models_of_a_worker_share_its_item_index_though_it_is_empty(
+    models: Models, shelf: Shelf, configured: Served
+) -> None:
+    await models.start([record(0, order(shelf.heads))])
+
+    assert not len(configured.scorer.index)
+    assert models.live.scorer is not configured.scorer
+    assert models.live.scorer.index is configured.scorer.index
+
+
+async def test_a_word_that_was_not_sent_in_time_is_forgotten(models: Models, shelf: Shelf) -> None:
+    await models.start([])
+    await models.take_in([record(0, order(shelf.heads)), record(1, b"{")], judge=True)
+    await models.take_in([record(2, order(shelf.encoders))], judge=True)
+
+    assert models.due() is None
+
+
 async def test_where_the_named_model_is_broken_it_begins_with_the_one_before(models: Models, shelf: Shelf) -> None:
     gone = Artefact(digest="0" * 64, path="gone.safetensors")
     await models.start([record(1, order(gone, before=shelf.heads))])
