@@ -69,9 +69,9 @@ def learn_texts(
     model = TextClassifier(encoder, int(label.max()) + 1)
     order = rng.permutation(len(texts))
     held, learned = np.split(order, [max(1, int(len(texts) * _SHARE_HELD_OUT))])
-    optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=plan.rate)
+    optimisers = _optimisers(model, plan.rate)
     steps = plan.epochs * -(-len(learned) // plan.batch)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, steps)
+    schedules = [torch.optim.lr_scheduler.LinearLR(each, 1.0, 0.05, steps) for each in optimisers]
     best, best_state = float("inf"), model.state_dict()
     for epoch in range(plan.epochs):
         model.train()
@@ -80,10 +80,12 @@ def learn_texts(
         shown = track(batches, f"texts {epoch + 1}", console=console, transient=True) if console else batches
         for chosen in shown:
             loss = F.cross_entropy(model([texts[i] for i in chosen]), torch.from_numpy(label[chosen]))
-            optimiser.zero_grad()
+            for optimiser in optimisers:
+                optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
+            for optimiser, schedule in zip(optimisers, schedules, strict=True):
+                optimiser.step()
+                schedule.step()
         unseen = float(F.nll_loss(_logs(model, texts, held), torch.from_numpy(label[held])))
         if unseen < best:
             best, best_state = unseen, {name: value.clone() for name, value in model.state_dict().items()}
@@ -91,7 +93,19 @@ def learn_texts(
     logs, truth = _logs(model, texts, held), torch.from_numpy(label[held])
     losses = torch.stack([F.cross_entropy(logs / t, truth) for t in _TEMPERATURES])
     model.temperature.fill_(_TEMPERATURES[int(losses.argmin())])
+    encoder.sparse = False  # type: ignore[assignment]
     return model.eval()
+
+
+def _optimisers(model: TextClassifier, rate: float) -> list[torch.optim.Optimizer]:
+    """Adam; the rows of a table that a batch does not read stay as they are, which is much faster."""
+    tables = [module for module in model.encoder.modules() if isinstance(module, nn.Embedding)]
+    if not tables:
+        return [torch.optim.Adam(model.parameters(), lr=rate)]
+    model.encoder.sparse = True  # type: ignore[assignment]
+    rows = [table.weight for table in tables]
+    dense = [p for p in model.parameters() if all(p is not row for row in rows)]
+    return [torch.optim.SparseAdam(rows, lr=rate), torch.optim.Adam(dense, lr=rate)]
 
 
 def _logs(model: TextClassifier, texts: Texts, chosen: NDArray[np.int64]) -> Tensor:

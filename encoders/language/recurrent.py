@@ -38,6 +38,7 @@ class RecurrentEncoder(nn.Module):
         self.gru = nn.GRU(VECTOR, VECTOR, batch_first=True, bidirectional=True)
         self.out = nn.Linear(4 * VECTOR, VECTOR)
         self.dropout = nn.Dropout(0.3)
+        self.sparse = False  # sparse gradients of the table, while training
         self._known: dict[str, Word] = {}
 
     def prepare(self, track: Sequence[str | None]) -> Words:
@@ -61,7 +62,9 @@ class RecurrentEncoder(nn.Module):
 
     def read(self, prepared: Words, lengths: Tensor) -> Tensor:
         """(m, 64) of the m texts that are there."""
-        words = F.embedding_bag(prepared.ids, self.table.weight, prepared.starts, mode="sum")  # (w, 64)
+        words = F.embedding_bag(
+            prepared.ids, self.table.weight, prepared.starts, mode="sum", sparse=self.sparse
+        )  # (w, 64)
         rows = nn.utils.rnn.pad_sequence(list(self.dropout(words).split(lengths.tolist())), batch_first=True)
         packed: PackedSequence = pack_padded_sequence(rows, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.gru(packed)[0], batch_first=True)  # (m, t, 128)

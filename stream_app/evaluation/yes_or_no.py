@@ -1,0 +1,138 @@
+"""What the suites about texts share: labelled texts, splits by chance, every measure beside the baselines, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.language.transformer import TransformerEncoder, quick_precision
+from encoders.text import clean
+from fusion.evaluation import binary_report
+from fusion.text_blend import TextBlend, Views, views
+from stream_app.errors import DependencyError, SettingsError
+from stream_app.evaluation.row import Row, Run
+from stream_app.producers.tables import parquet_rows
+
+METRICS = ("accuracy", "precision", "recall", "f1", "auc", "log_loss", "ece")
+TEST_SHARE = 0.2
+_QUICK = 400
+_FEWEST = 20
+_BINS = 10
+_T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""Student's t at 97.5 % with 1 to 9 degrees of freedom."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Distinct texts with a yes (1) or no (0)."""
+
+    name: str
+    texts: Sequence[str]
+    label: NDArray[np.int64]
+
+
+def table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of a parquet file that has these columns. Raises SettingsError naming the one that it lacks."""
+    try:
+        rows = parquet_rows(path.parent, path.name)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: no readable parquet file: {error}") from error
+    if rows and (missing := [name for name in columns if name not in rows[0]]):
+        raise SettingsError(f"{path}: no column {missing[0]!r}; this suite reads {', '.join(columns)}")
+    return rows
+
+
+def distinct(name: str, pairs: Sequence[tuple[str, Any]], *, column: str) -> Labelled:
+    """Texts that say something, each once: of those that are equal when clean, the first. Label in `column`."""
+    first: dict[str, tuple[str, int]] = {}
+    for text, label in pairs:
+        if label not in (0, 1):
+            raise SettingsError(f"{name}: column {column!r} holds {label!r}; only 0 and 1 are read")
+        if key := clean(text).strip("\ufeff \n"):
+            first.setdefault(key, (text.strip("\ufeff \n"), int(label)))
+    labels = np.array([label for _, label in first.values()], np.int64)
+    if min(labels.sum(), len(labels) - labels.sum()) < _FEWEST:
+        raise SettingsError(f"{name}: {column!r} needs at least {_FEWEST} texts of either kind")
+    return Labelled(name, [text for text, _ in first.values()], labels)
+
+
+def reader(kind: type[TransformerEncoder]) -> TransformerEncoder:
+    """The frozen model that reads the texts. Raises DependencyError where its package is absent."""
+    try:
+        return kind(precision=quick_precision())
+    except ModuleNotFoundError as error:
+        raise DependencyError(str(error)) from None
+
+
+def measured(
+    run: Run, suite: str, data: Labelled, kind: type[TransformerEncoder], blend: Mapping[str, Any]
+) -> Iterator[Row]:
+    """The rows of one data set: means over as many splits as seeds."""
+    if run.quick:
+        data = _part(data)
+    seen = views(data.texts, reader(kind), console=run.console)
+    reports: list[dict[str, dict[str, float]]] = []
+    for seed in range(run.seeds):
+        test, train = split(data.label, seed)
+        run.console.print(f"{data.name}, split {seed + 1} of {run.seeds}: {len(train)} to learn, {len(test)} to judge")
+        answers = answered(seen, data.label, train, test, TextBlend(**blend, seed=seed))
+        reports.append({name: binary_report(data.label[test], each) for name, each in answers.items()})
+        if run.pictures is not None and seed == 0:
+            draw(run.pictures / f"{suite}-{data.name}", data.label[test], answers)
+    for metric in METRICS:
+        found = {name: np.array([report[name][metric] for report in reports]) for name in reports[0]}
+        ours = found.pop("ours")
+        others = {name: float(values.mean()) for name, values in found.items()}
+        yield Row(suite, data.name, metric, float(ours.mean()), spread(ours), others)
+
+
+def answered(
+    seen: Views, label: NDArray[np.int64], train: NDArray[np.int64], test: NDArray[np.int64], blend: TextBlend
+) -> dict[str, NDArray[np.float64]]:
+    """Probabilities of yes for the texts to judge: ours, each view alone, and the share of yes among the learned."""
+    verdict = blend.fit(seen.take(train), label[train]).verdict(seen.take(test))
+    share = np.full(len(test), label[train].mean())
+    return {"ours": verdict.blend, "majority": share, "tfidf_lr": verdict.spelling, "transformer_lr": verdict.meaning}
+
+
+def split(label: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """A fifth by chance to judge, the rest to learn."""
+    order = np.random.default_rng(seed).permutation(len(label))
+    test, train = np.split(order, [int(len(label) * TEST_SHARE)])
+    return test, train
+
+
+def spread(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    """95 % of the mean over splits, by Student's t; None for a single one."""
+    if len(values) < 2:
+        return None
+    half = _T_975[min(len(values) - 1, len(_T_975)) - 1] * values.std(ddof=1) / len(values) ** 0.5
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def draw(stem: Path, label: NDArray[np.int64], answers: Mapping[str, NDArray[np.float64]]) -> None:
+    """`<stem>-confusion.png`, `<stem>-reliability.png` and `<stem>-roc.png` of the first split."""
+    from matplotlib.figure import Figure
+    from sklearn.calibration import CalibrationDisplay
+    from sklearn.metrics import ConfusionMatrixDisplay, RocCurveDisplay
+
+    pages = {name: Figure(figsize=(5, 5), layout="constrained") for name in ("confusion", "reliability", "roc")}
+    axes = {name: page.add_subplot(title=f"{stem.name}: {name}") for name, page in pages.items()}
+    ConfusionMatrixDisplay.from_predictions(label, answers["ours"] >= 0.5, ax=axes["confusion"], colorbar=False)
+    for name, score in answers.items():
+        if name != "majority":
+            CalibrationDisplay.from_predictions(label, score, n_bins=_BINS, name=name, ax=axes["reliability"])
+            RocCurveDisplay.from_predictions(label, score, name=name, ax=axes["roc"])
+    for name, page in pages.items():
+        page.savefig(stem.with_name(f"{stem.name}-{name}.png"), dpi=120)
+
+
+def _part(data: Labelled) -> Labelled:
+    """A few texts by chance."""
+    chosen = np.random.default_rng(0).permutation(len(data.texts))[:_QUICK]
+    return Labelled(data.name, [data.texts[i] for i in chosen], data.label[chosen])
