@@ -27,7 +27,10 @@ HALVINGS = 16
 
 @dataclass(frozen=True)
 class KnnSettings:
-    """Sizes bound the memory, about 60 MB as set."""
+    """Sizes bound the memory, about 60 MB as set.
+
+    The weights were fitted by `knn_tuning` on simulated shoppers and rees46, no others.
+    """
 
     max_items: int = 50_000  # beyond it the least popular tenth goes
     categories: int = 4096  # further ones are not told apart; a power of two
@@ -41,20 +44,20 @@ class KnnSettings:
     nearness: float = 0.8  # of a co-visit, per step between the two
     backward: float = 0.5  # of a co-visit, later → earlier against earlier → later
     recent: int = 7  # newest recent items that count
-    recency: float = 0.7  # per step back in the user's recent items
+    recency: float = 0.8  # per step back in the user's recent items
     sample: int = 50  # sessions looked at for the newest item
     sampled: float = 0.6  # share of that per step back
-    distance: float = 0.8  # per step from the shared item in a session
-    session_backward: float = 0.5  # of an item before the shared one
+    distance: float = 0.4  # per step from the shared item in a session
+    session_backward: float = 0.25  # of an item before the shared one
     breadth: int = 20  # strongest co-visits that count
-    shrinkage: float = 1.0  # co-visits that an item must gather to be believed by half
-    session_weight: float = 0.5
-    covisit_weight: float = 0.5
-    popularity_weight: float = 1e-3  # of an item's share of all activity
-    category_weight: float = 0.02  # of the share of its category's activity, for the most popular there
+    shrinkage: float = 4.0  # co-visits that an item must gather to be believed by half
+    session_weight: float = 0.35
+    covisit_weight: float = 0.7
+    popularity_weight: float = 0.1  # of an item's share of all activity
+    category_weight: float = 0.3  # of the share of its category's activity, for the most popular there
     repeat_weight: float = 0.3  # of seeing the newest item again; 0 never recommends a recent item
     repeat_recency: float = 0.7  # of that, per step back
-    repeat_kept: float = 0.3  # share of its other score that a recent item keeps
+    repeat_kept: float = 0.0  # share of its other score that a recent item keeps
 
     def __post_init__(self) -> None:
         powers = all(size > 0 and not size & (size - 1) for size in (self.sessions, self.ring, self.categories))
