@@ -6,6 +6,7 @@ Deep ensembles (Lakshminarayanan et al. 2017): with few positives, one net's err
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ class DensePlan:
     """How long and how fast to learn. The decay is strong: it keeps the probabilities honest."""
 
     members: int = 5
-    epochs: int = 4
+    steps: int = 220
     batch: int = 256
     rate: float = 2e-3
     decay: float = 1.0
@@ -62,16 +63,17 @@ class DenseEnsemble:
         torch.manual_seed(seed)
         plan = self.plan
         net = dense(known.shape[1], plan)
+        last = cast(nn.Linear, net[-1])
+        nn.init.constant_(last.bias, float(torch.logit(wanted.mean(), eps=1e-4)))
         optimiser = torch.optim.AdamW(net.parameters(), plan.rate, weight_decay=plan.decay)
-        steps = plan.epochs * -(-len(known) // plan.batch)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps)
-        for _ in range(plan.epochs):
-            for rows in torch.split(torch.randperm(len(known)), plan.batch):
-                loss = F.binary_cross_entropy_with_logits(net(known[rows]).squeeze(-1), wanted[rows])
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=plan.steps)
+        for _ in range(plan.steps):
+            rows = torch.randint(len(known), (plan.batch,))
+            loss = F.binary_cross_entropy_with_logits(net(known[rows]).squeeze(-1), wanted[rows])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
         return net.eval()
 
 

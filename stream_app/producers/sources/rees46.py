@@ -12,10 +12,10 @@ from stream_app.producers.tables import parquet_rows
 _ACTIONS = {"view": "view", "cart": "add_to_cart", "purchase": "purchase"}
 
 
-def rees46(data_dir: Path, *, seed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
-    """17,435 clicks of 2019-10-01."""
+def rees46(data_dir: Path, *, seed: int = 0, folder: str = "rees46") -> Iterator[tuple[str, dict[str, Any]]]:
+    """17,435 clicks of 2019-10-01, or what another folder holds in the same layout."""
     del seed  # nothing is drawn
-    for number, row in enumerate(parquet_rows(data_dir, "rees46/events.parquet")):
+    for number, row in enumerate(parquet_rows(data_dir, f"{folder}/events.parquet")):
         moment = datetime.strptime(row["event_time"], "%Y-%m-%d %H:%M:%S %Z").replace(tzinfo=UTC)
         record = {
             "event_id": f"rees46-{number}",
