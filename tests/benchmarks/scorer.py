@@ -1,4 +1,4 @@
-"""Where the scorer's time goes, call by call: `python -m tests.benchmarks.scorer`; `stream-app evaluate cost` has figures."""
+"""Where the scorer's time goes, call by call. `stream-app evaluate cost` has the figures."""
 
 from __future__ import annotations
 

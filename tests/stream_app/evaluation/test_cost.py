@@ -40,8 +40,7 @@ def test_batches_carry_what_was_before_them(scorer: Scorer) -> None:
 
 def test_the_catalogue_has_ten_thousand_items(scorer: Scorer) -> None:
     learn_catalogue(scorer.index, traffic(600))
-    waiting = scorer.index.settings.chunk  # learned a chunk at a time
-    assert ITEMS - waiting < len(scorer.index) <= ITEMS
+    assert len(scorer.index) == ITEMS
 
 
 def test_a_quick_run_gives_a_row_per_size_and_step(tmp_path: Path) -> None:

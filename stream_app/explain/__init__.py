@@ -1,0 +1,1 @@
+"""`stream-app explain`: why a user was answered so, from the topics alone."""
