@@ -1,5 +1,6 @@
 """Speech as a recogniser heard it: the text encoder, weighted by how sure the recogniser was."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,10 @@ from encoders.text import Bags, TextEncoder, Word, bags
 
 UNKNOWN_CONFIDENCE = 0.8
 """What a transcript without a confidence counts as."""
+_ODD = re.compile(r"<[^<>]{1,20}>|@@\w{1,20}@@|\s['’]\w")
+_MARK = re.compile(r"<[^<>\s]{1,20}>|@@\w{1,20}@@")
+_ENDING = re.compile(r"['’](?:s|t|d|m|re|ve|ll)", re.IGNORECASE)
+_LOOSE_MARK = re.compile(r"<\s*([^<>\s]{1,16})\s*>")
 
 
 class Utterances(NamedTuple):
@@ -47,10 +52,11 @@ class VoiceEncoder(nn.Module):
     def prepare(self, track: Utterances) -> Heard:
         """Words with the confidence of each; the transcript's where the words have none."""
         whole = np.nan_to_num(np.asarray(track.confidence, np.float32), nan=UNKNOWN_CONFIDENCE).clip(0.02, 1)
-        words = [self.text.words(text) for text in track.text]
+        said = [legible(*one) for one in zip(track.text, track.word_confidence, strict=True)]
+        words = [self.text.words(text) for text, _ in said]
         trust = [
             word_trust(self.text, text, found, each, float(sure))
-            for text, found, each, sure in zip(track.text, words, track.word_confidence, whole, strict=True)
+            for (text, each), found, sure in zip(said, words, whole, strict=True)
         ]
         spoken = np.array([len(found) for found in words], np.float32)
         mean = np.array([each.mean() if len(each) else 0 for each in trust], np.float32)
@@ -64,6 +70,25 @@ class VoiceEncoder(nn.Module):
         shift = self.manner(torch.cat([said.vector, manner], -1))  # (n, 64)
         vector = (said.vector + shift) * said.present[:, None]
         return Encoded(vector, said.present, prepared.confidence * said.present)
+
+
+def legible(text: str | None, each: NDArray[np.float32] | None) -> tuple[str | None, NDArray[np.float32] | None]:
+    """Without a recogniser's marks for what it did not understand, its loose endings (today 's) joined again."""
+    if text is None or not _ODD.search(text):
+        return text, each
+    spoken = _LOOSE_MARK.sub(r"<\1>", text).split()
+    sure: list[float | None] = [None] * len(spoken) if each is None or len(each) != len(spoken) else each.tolist()
+    kept: list[tuple[str, float | None]] = []
+    for word, belief in zip(spoken, sure, strict=True):
+        if _MARK.fullmatch(word):
+            continue
+        if kept and _ENDING.fullmatch(word):
+            before, least = kept.pop()
+            kept.append((before + word, None if belief is None or least is None else min(belief, least)))
+        else:
+            kept.append((word, belief))
+    trusted = np.array([belief for _, belief in kept if belief is not None], np.float32)
+    return " ".join(word for word, _ in kept), trusted if len(trusted) else each
 
 
 def word_trust(

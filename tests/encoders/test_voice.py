@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from encoders.text import TextEncoder
-from encoders.voice import UNKNOWN_CONFIDENCE, Utterances, VoiceEncoder
+from encoders.voice import UNKNOWN_CONFIDENCE, Utterances, VoiceEncoder, legible
 
 
 def heard(text: str, sure: float = 0.9, words: list[float] | None = None) -> Utterances:
@@ -41,3 +42,29 @@ def test_words_that_do_not_fit_the_transcript_count_as_their_mean() -> None:
 def test_without_confidence_there_is_a_default() -> None:
     prepared = VoiceEncoder(TextEncoder()).prepare(heard("hello", sure=float("nan")))
     torch.testing.assert_close(prepared.confidence, torch.tensor([UNKNOWN_CONFIDENCE]))
+
+
+@pytest.mark.parametrize(
+    ("odd", "plain"),
+    [
+        ("what is the < unk > today", "what is the today"),
+        ("<unk> today 's weather @@UNKNOWN@@", "today's weather"),
+        ("i 'll say 'stop' now", "i'll say 'stop' now"),
+        ("< unk >", ""),
+        ("x <3 you", "x <3 you"),
+    ],
+)
+def test_a_recogniser_s_own_marks_are_no_words(odd: str, plain: str) -> None:
+    assert legible(odd, None) == (plain, None)
+
+
+def test_confidences_follow_their_words_when_marks_go() -> None:
+    text, each = legible("today 's <unk> shoes", np.array([0.9, 0.4, 0.1, 0.5], np.float32))
+    assert text == "today's shoes"
+    assert each is not None
+    np.testing.assert_allclose(each, [0.4, 0.5])
+
+
+def test_nothing_but_marks_is_absent() -> None:
+    prepared = VoiceEncoder(TextEncoder()).prepare(heard("<unk> @@UNKNOWN@@", words=[0.2, 0.4]))
+    assert prepared.bags.counts.tolist() == [0]
