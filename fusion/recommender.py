@@ -50,7 +50,6 @@ class ItemIndex:
         """Apply the record at this offset of the log; offsets grow."""
         if offset < self.position:
             raise ValueError(f"item log read backwards: {offset} after {self.position}")
-        names = dict(zip(activity.hashes.tolist(), activity.products, strict=True))
         held, known, forgotten = self.hashes.copy(), len(self), self.knn.forgotten
         item = activity.item
         self.knn.learn(
@@ -60,12 +59,15 @@ class ItemIndex:
             self._strengths[activity.strength],
             category=activity.category[item],
         )
+        self.position = offset + 1
+        if len(self) == known and self.knn.forgotten == forgotten:
+            return
+        names = dict(zip(activity.hashes.tolist(), activity.products, strict=True))
         if self.knn.forgotten != forgotten:  # the rows are others now
             names.update(zip(held.tolist(), self._products[:known].tolist(), strict=True))
             known, self._products[:] = 0, None
         for row, key in enumerate(self.hashes[known:].tolist(), known):
             self._products[row] = names[key]
-        self.position = offset + 1
 
     def rows(self, hashes: Keys) -> Rows:
         """Row of each item hash, -1 where unknown; any shape."""

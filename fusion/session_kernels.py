@@ -247,12 +247,13 @@ def recommend(
     """The best `rows` and `scores` (n, k) for recent rows (n, r), newest last, -1 none, and a category's row (n,) each.
 
     By steps back in the user's recent items (r,): `sample` newest sessions looked at, `step` their weight, `repeat`
-    the score of that item itself. `distance` (2L,): what an item so far from the shared one counts, forward from L.
+    the score of that item itself. `distance` (2 reach + 1,): what an item so far from the shared one counts.
     `mix`: weights of sessions, co-visits and popularity, shrinkage, share kept by recents, weight of the share of
     the category's activity. The similarity counts squared. A category unknown is that of the newest known item.
     """
     width = recent.shape[1]
     size = m.items.shape[1]
+    reach = len(distance) // 2
     last = len(m.key) - 1
     sessions = m.counts[1]
     again = np.zeros(width, np.bool_)
@@ -298,7 +299,7 @@ def recommend(
                 continue
             similar = s.similarity[place] * s.similarity[place]
             total += similar
-            for j in range(size):
+            for j in range(max(at - reach, 0), min(at + reach + 1, size)):
                 row = np.int64(m.items[slot, j])
                 if row == -1:
                     break
@@ -306,7 +307,7 @@ def recommend(
                     if s.score[row] == 0.0:
                         s.candidate[candidates] = row
                         candidates += 1
-                    s.score[row] += similar * distance[j - at + size]
+                    s.score[row] += similar * distance[j - at + reach]
         if total > 0.0:
             for i in range(candidates):
                 s.score[s.candidate[i]] *= mix[0] / total

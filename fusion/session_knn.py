@@ -45,9 +45,10 @@ class KnnSettings:
     backward: float = 0.5  # of a co-visit, later → earlier against earlier → later
     recent: int = 7  # newest recent items that count
     recency: float = 0.8  # per step back in the user's recent items
-    sample: int = 50  # sessions looked at for the newest item
+    sample: int = 30  # sessions looked at for the newest item
     sampled: float = 0.6  # share of that per step back
     distance: float = 0.4  # per step from the shared item in a session
+    reach: int = 3  # items further from it do not count
     session_backward: float = 0.25  # of an item before the shared one
     breadth: int = 20  # strongest co-visits that count
     shrinkage: float = 4.0  # co-visits that an item must gather to be believed by half
@@ -174,7 +175,7 @@ class SessionKnn:
         known = self.rows(recent[:, -s.recent :])
         rows, scores = np.full((len(recent), k), -1, np.int64), np.zeros((len(recent), k), np.float32)
         back = np.arange(known.shape[1])
-        away = np.arange(-s.length, s.length)
+        away = np.arange(-s.reach, s.reach + 1)
         recommend(
             m,
             self._scratch,

@@ -75,13 +75,19 @@ def test_both_runtimes_agree() -> None:
     """The kernels as plain Python give the same numbers to the last bit."""
     program = (
         "import numpy as np; from fusion.session_knn import *;"
+        "from fusion.session_kernels import rerank;"
         "rng = np.random.default_rng(5);"
         "knn = SessionKnn(KnnSettings(max_items=100, sessions=64, ring=8, sample=8, half_life_ms=100_000));"
         "event = rng.integers(1, 2**63, 300).astype(np.uint64)[rng.zipf(1.4, 2000) % 300];"
         "session, strength = rng.integers(1, 40, 2000).astype(np.uint64), rng.integers(1, 4, 2000) + 0.5;"
-        "knn.learn(event, session, np.arange(2000) * 900, strength);"
-        "rows, scores = knn.recommend(rng.choice(event, (50, 7)), 10);"
-        "print(rows.tolist(), scores.view(np.int32).tolist(), knn.hashes.tolist(), knn.forgotten)"
+        "kind = rng.integers(0, 9, 2000).astype(np.uint64);"
+        "knn.learn(event, session, np.arange(2000) * 900, strength, category=kind);"
+        "rows, scores = knn.recommend(rng.choice(event, (50, 7)), 10, category=kind[:50]);"
+        "vectors, towards = (rng.random((size, 64), np.float32) for size in (100, 50));"
+        "best, total = np.full((50, 5), -1), np.zeros((50, 5), np.float32);"
+        "rerank(rows, scores, vectors, towards, 0.1, best, total);"
+        "print(rows.tolist(), scores.view(np.int32).tolist(), best.tolist(), total.view(np.int32).tolist());"
+        "print(knn.hashes.tolist(), knn.forgotten)"
     )
     said = [
         subprocess.run(
