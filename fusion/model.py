@@ -16,6 +16,7 @@ from encoders.linear import Linear
 from encoders.protocol import VECTOR, Encoded, quantise, quantised
 from encoders.text import TextEncoder
 from encoders.voice import VoiceEncoder
+from fusion.blending import gated_sum
 from fusion.features import NUMERICS
 from fusion.heads import HEADS
 from fusion.heads.protocol import FUSED, Fused, Head, Setup
@@ -76,6 +77,10 @@ class Views(NamedTuple):
     present: Tensor  # (n, 5) bool
     meta: Tensor  # (n, 5, 2)
 
+    def at(self, rows: Tensor | None) -> Views:
+        """Views (m,) with the given presence (m, 5) of the events `rows` (m,); None: of each event."""
+        return self if rows is None else Views(self.vectors[rows], self.logits[rows], self.present, self.meta[rows])
+
 
 class Fusion(nn.Module):
     """A gated sum over the present slots and an MLP; an absent slot adds its learned token instead."""
@@ -105,15 +110,31 @@ class Fusion(nn.Module):
         vectors = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)
         return Views(vectors, logits, slots.present, slots.meta)
 
-    def blend(self, views: Views) -> tuple[Tensor, Tensor]:
-        """What `forward` gives, of the present views alone."""
+    def blend(self, views: Views, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, of the present views alone. `rows` (m,): see `Views.at`."""
+        if torch.is_grad_enabled() or views.present.device.type != "cpu":
+            mixed, gates = self.mixed(views.at(rows))
+        else:
+            mixed, gates = self.quickly_mixed(views, rows)
+        hidden = F.gelu(self.mix(mixed))
+        return F.layer_norm(self.out(hidden) + mixed[:, :FUSED], (FUSED,)), gates
+
+    def mixed(self, views: Views) -> tuple[Tensor, Tensor]:
+        """(n, 128 + 15): the gated sum, presence, meta; and the gates (n, 5)."""
         present, meta = views.present, views.meta * views.present[..., None]
         gates = views.logits.masked_fill(~present, -1e9).softmax(-1) * present  # (n, 5)
         mixed = torch.bmm(gates[:, None] * len(SLOTS), views.vectors).squeeze(1)
         mixed = mixed + (~present).float() @ self.absent
-        facts = torch.cat([present.float(), meta.flatten(1)], -1)
-        hidden = F.gelu(self.mix(torch.cat([mixed, facts], -1)))
-        return F.layer_norm(self.out(hidden) + mixed, (FUSED,)), gates
+        return torch.cat([mixed, present.float(), meta.flatten(1)], -1), gates
+
+    def quickly_mixed(self, views: Views, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The same in one pass over memory."""
+        rows = torch.arange(len(views.present)) if rows is None else rows
+        mixed = self.absent.new_empty(len(rows), FUSED + 3 * len(SLOTS))
+        gates = mixed.new_empty(len(rows), len(SLOTS))
+        known = (views.vectors, views.logits, views.meta, rows, views.present, self.absent, mixed, gates)
+        gated_sum(*(part.detach().numpy() for part in known))
+        return mixed, gates
 
 
 class Concat(Fusion):
@@ -130,8 +151,9 @@ class Concat(Fusion):
         vectors = torch.stack([F.relu(p(v)) for p, v in zip(self.project, slots.values, strict=True)], 1)
         return Views(vectors, torch.zeros_like(slots.meta[..., 0]), slots.present, slots.meta)
 
-    def blend(self, views: Views) -> tuple[Tensor, Tensor]:
+    def blend(self, views: Views, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(n, 128), and even gates."""
+        views = views.at(rows)
         seen = views.present[..., None]
         beside = [(views.vectors * seen).flatten(1), views.present.float(), (views.meta * seen).flatten(1)]
         gates = views.present / views.present.sum(-1, keepdim=True).clamp(min=1)

@@ -68,9 +68,8 @@ class Shapley:
         at, mask, slots, acted, says = (
             torch.from_numpy(part).to(device) for part in (own, masks, SLOTS[masks], BITS[masks, :1], said)
         )
-        seen = Views(views.vectors[at], views.logits[at], slots, views.meta[at])
         given = Fused(
-            self._fusion.blend(seen)[0],
+            self._fusion.blend(views._replace(present=slots), at)[0],
             fused.opinion[at] * says[:, None],
             fused.has_opinion[at] & says,
             fused.items[at] * acted,
