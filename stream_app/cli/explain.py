@@ -32,7 +32,7 @@ def explain(
     from stream_app.events import ACTIONS
     from stream_app.explain.explanation import explanation
     from stream_app.explain.past import past_of
-    from stream_app.models.artefact import configured
+    from stream_app.models.artefact import made_with
     from stream_app.settings import load
     from stream_app.state import StateSettings
 
@@ -46,7 +46,7 @@ def explain(
             status.update(f"{topic}: {read:,} records read")
 
         past = asyncio.run(past_of(user, settings, told=told))
-        scorer = Scorer.load(configured(settings), device="cpu", actions=ACTIONS)
+        scorer = Scorer.load(made_with(settings, past.prediction["model"]["digest"]), device="cpu", actions=ACTIONS)
         found = explanation(past, scorer, settings=StateSettings(**settings.state.model_dump()), most=events)
     if json:
         typer.echo(orjson.dumps(found).decode())

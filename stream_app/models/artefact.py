@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,16 @@ def folder_of(settings: Settings) -> Path:
 def configured(settings: Settings) -> Path:
     """The artefact that the settings name, which serves until the control topic names another."""
     return settings.model.path or ARTEFACT
+
+
+def made_with(settings: Settings, digest: str) -> Path:
+    """The artefact of a prediction, by its digest: below the model folder, else the one that the settings name."""
+    folder = folder_of(settings)
+    for path in sorted(folder.rglob(f"*{SUFFIX}")) if folder.is_dir() else []:
+        with suppress(RefusedError):
+            if digest_of(path) == digest:
+                return path
+    return configured(settings)
 
 
 def digest_of(path: Path) -> str:

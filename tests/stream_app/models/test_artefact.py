@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from fusion.model import FusedModel
 from fusion.scorer import ARTEFACT
 from stream_app.events import ACTIONS
-from stream_app.models.artefact import RefusedError, Served, digest_of, serve
+from stream_app.models.artefact import RefusedError, Served, digest_of, made_with, serve
 from stream_app.models.change import Artefact
 from stream_app.models.life import load_configured
 from stream_app.settings import Settings, load
@@ -146,6 +146,13 @@ def test_a_file_larger_than_any_model_is_not_read(settings: Settings) -> None:
     with pytest.raises(RefusedError, match="more than") as caught:
         digest_of(path)
     assert caught.value.reason == "size"
+
+
+def test_a_predictions_artefact_is_found_by_its_digest(settings: Settings, running: Served) -> None:
+    made = variant(folder(settings), "found", other_heads)
+
+    assert made_with(settings, made.digest) == folder(settings) / "found.safetensors"
+    assert made_with(settings, running.info.digest) == made_with(settings, "0" * 64) == ARTEFACT
 
 
 def test_models_that_carry_users_alike_share_a_memory_and_others_do_not(settings: Settings, running: Served) -> None:
