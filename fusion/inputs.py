@@ -22,6 +22,8 @@ MEMORIES = ("text", "voice", "image", "opinion")
 """What is remembered of a user as a vector with its time; an opinion is the last thing reviewed or said aloud."""
 SILENT = ("review", "voice")
 """Actions that are words only: they leave the behaviour modality absent where nothing else was done."""
+VISIT_H = 0.5
+"""A pause of so many hours ends a visit."""
 QUERY = "search"
 """The action whose text is no opinion."""
 
@@ -54,7 +56,7 @@ class Inputs:
     memories: dict[str, Remembered]
     acts: Tensor  # (n,) float32: what the user did so far, words aside
     gap_s: Tensor  # (n,) float32
-    rhythm: Tensor  # (n, 6) float32
+    rhythm: Tensor  # (n, 9) float32
 
     def to(self, device: torch.device) -> Inputs:
         """The same on another device."""
@@ -154,7 +156,7 @@ class Preparation:
             memories,
             torch.from_numpy(acts.astype(np.float32)),
             torch.from_numpy(features.gap_s.clip(0).astype(np.float32)),
-            torch.from_numpy(rhythm(features, acts, nth)),
+            torch.from_numpy(rhythm(features.gap_s, acts, steps)),
         )
         return inputs, notes
 
@@ -176,26 +178,32 @@ class Preparation:
         )
 
 
-def rhythm(features: FeatureBatch, acts: NDArray[np.int64], nth: NDArray[np.int64]) -> NDArray[np.float32]:
-    """How often and how lately a user comes (n, 6), all about 0..1; `nth` (n,) counts a user's events of this batch.
+def rhythm(gap_s: NDArray[np.float32], acts: NDArray[np.int64], steps: Steps) -> NDArray[np.float32]:
+    """How often and how lately a user comes (n, 9), all about 0..1, from the last events that are looked back at.
 
-    Events so far, gap before this one, time over which the last events lie, how many of those there are, their mean
-    distance, and 1 for the first: frequency and recency (Fader, Hardie and Lee 2005, "RFM and CLV").
+    Events so far, gap before this one; how many are looked at, over what time, at what mean distance, 1 for the first;
+    visits among them, the mean time between those and the last one: frequency and recency (Fader, Hardie and Lee
+    2005, "RFM and CLV").
     """
-    length = features.history_time_ms.shape[1]
-    before = (features.history_action != NO_ACTION).sum(1)[features.row]
-    seen = np.minimum(before + nth, length)
-    back = seen - nth  # of the ring's events, those that are looked at
-    held = features.history_time_ms[features.row, (length - back).clip(0, length - 1)]
-    own = features.event_time_ms[np.arange(len(nth)) - np.minimum(seen, nth) + 1]
-    span_h = (features.event_time_ms - np.where(back > 0, held, own)).clip(0) / 3_600_000
+    age_h = steps.look_age_s.numpy() / 3600  # (n, w)
+    real = steps.look_action.numpy() > 0
+    seen = real.sum(1)
+    span_h = np.where(real, age_h, 0).max(1, initial=0)
+    away_h = np.where(real[:, :-1], age_h[:, :-1] - age_h[:, 1:], 0)  # (n, w - 1) before each but the first
+    apart = away_h >= VISIT_H
+    visits = apart.sum(1)
+    newest = apart.shape[1] - 1 - apart[:, ::-1].argmax(1) if apart.shape[1] else np.zeros(len(seen), np.int64)
+    last_h = np.where(visits > 0, np.take_along_axis(away_h, newest[:, None], 1)[:, 0] if apart.shape[1] else 0, 0)
     columns = (
         np.log1p(acts) / 5,
-        np.log1p(features.gap_s.clip(0) / 60) / 10,
+        np.log1p(gap_s.clip(0) / 60) / 10,
         np.log1p(span_h) / 8,
-        seen / length,
+        seen / 32,
         np.log1p(span_h / (seen - 1).clip(1)) / 8,
         seen == 1,
+        visits / 8,
+        np.log1p((away_h * apart).sum(1) / visits.clip(1)) / 6,
+        np.log1p(last_h) / 6,
     )
     return np.stack(columns, 1).astype(np.float32)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 Columns = Mapping[str, NDArray[Any]]
 FUSED = 128
-RHYTHM = 6
+RHYTHM = 9
 MASKS = 16
 """Sets of present modalities; the empty one among them, though nobody has it."""
 
@@ -24,7 +24,7 @@ class Fused(NamedTuple):
     opinion: Tensor  # (n, 64) what the user last said in a review or aloud; zeros where nothing
     has_opinion: Tensor  # (n,) bool
     items: Tensor  # (n, 64) what behaviour attends to, in item space; zeros where it is absent
-    rhythm: Tensor  # (n, 6) how often and how lately they come (`fusion.inputs.rhythm`); zeros without behaviour
+    rhythm: Tensor  # (n, 9) how often and how lately they come (`fusion.inputs.rhythm`); zeros without behaviour
     mask: Tensor  # (n,) int64 which modalities are present, bit i for the i-th
 
 

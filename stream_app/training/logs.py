@@ -57,9 +57,9 @@ def of_people(events: EventBatch) -> Log:
     return Log(events, np.full(len(events), np.nan, np.float32), int(events.event_time_ms.max()))
 
 
-def cd_purchases(data_dir: Path, *, customers: int) -> Stream:
-    """Purchases of a CD shop over 1997 (CDNOW, MIT); the set names no products."""
-    rows = [row for row in parquet_rows(data_dir, "cdnow/purchases.parquet") if row["customer"] <= customers]
+def cd_purchases(data_dir: Path, *, customers: int, folder: str = "cdnow") -> Stream:
+    """Purchases of a CD shop over 1997 (CDNOW, MIT), or another folder in that layout; the set names no products."""
+    rows = [row for row in parquet_rows(data_dir, f"{folder}/purchases.parquet") if row["customer"] <= customers]
     for number, row in enumerate(sorted(rows, key=lambda row: float(row["date"]))):
         day = datetime.strptime(str(int(row["date"])), "%Y%m%d").replace(tzinfo=UTC, hour=12)
         yield (

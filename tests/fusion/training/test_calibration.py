@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,7 +12,6 @@ from fusion.evaluation import calibration_error
 from fusion.heads.churn import INTERVALS, Churn
 from fusion.heads.protocol import FUSED, MASKS, RHYTHM, Fused, Labels, Setup
 from fusion.heads.purchase import Purchase
-from fusion.inputs import rhythm
 from fusion.masks import shown
 from fusion.model import MODALITIES, FusedModel, ModelConfig
 from fusion.training.calibration import Pool, fit
@@ -76,25 +77,21 @@ def test_who_was_watched_for_a_short_while_teaches_only_that_while() -> None:
     assert (raw.grad[0] != 0).tolist() == [True, True, False, False, False], "days one and two were sat out"
 
 
-def test_rhythm_does_not_depend_on_where_batches_end() -> None:
-    batch = shoppers(90, users=2, seed=4, history=0, words=0)
-    nth = np.arange(90) - np.searchsorted(batch.row, batch.row) + 1
-    whole = rhythm(batch, nth, nth)
-    user = np.flatnonzero(batch.row == 1)
-    at = user[40]
-    ring_ms = batch.event_time_ms[user[8:40]][None]
-    one = shoppers(1, users=1, seed=4)
-    one = type(one)(
-        **{
-            **one.__dict__,
-            "event_time_ms": batch.event_time_ms[at : at + 1],
-            "gap_s": batch.gap_s[at : at + 1],
-            "history_time_ms": ring_ms,
-            "history_action": np.zeros((1, 32), np.uint8),
-        }
-    )
-    alone = rhythm(one, nth[at : at + 1], np.ones(1, np.int64))
-    np.testing.assert_allclose(alone[0], whole[at], atol=1e-6)
+def test_rhythm_tells_visits_apart() -> None:
+    batch = shoppers(40, users=1, seed=4, history=0, words=0)
+    day_ms = 86_400_000
+    time_ms = 1_700_000_000_000 + np.arange(40) // 8 * day_ms + np.arange(40) % 8 * 1000  # five days of eight events
+    batch = replace(batch, event_time_ms=time_ms, gap_s=np.diff(time_ms / 1000, prepend=0).astype(np.float32))
+    inputs, _ = preparation(FusedModel(ModelConfig(actions=ACTIONS)))(batch)
+    rhythm = inputs.rhythm.numpy()
+    assert rhythm[0, 5] == 1, "the first event"
+    assert rhythm[1:, 5].max() == 0
+    assert rhythm[:8, 6].max() == 0, "one visit has no pause"
+    np.testing.assert_allclose(rhythm[[8, 23, 31], 6] * 8, [1, 2, 3])
+    np.testing.assert_allclose(rhythm[39, 6] * 8, 3, err_msg="32 events are looked at: four visits")
+    hours = np.expm1(rhythm[31] * [1, 1, 8, 1, 8, 1, 1, 6, 6])
+    np.testing.assert_allclose(hours[[7, 8]], 24, rtol=0.01)
+    np.testing.assert_allclose(hours[2], 72, rtol=0.01)
 
 
 def test_hidden_modalities_are_as_if_they_had_never_been() -> None:
