@@ -346,6 +346,21 @@ async def test_a_shadow_that_fails_is_off_and_nobody_notices(
     models.close()
 
 
+async def test_churn_answers_wait_in_the_changelog(
+    models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor
+) -> None:
+    await models.start([])
+    lines = [Line(models, shelf.settings, device, Metrics()) for _ in range(2)]
+    made = await lines[0].feed(arrived(set()), 64)
+    log = {one.key or b"": one.value for one in made if one.topic == NAMES.state}
+    lines[1].pipeline.restore(log, now_ms=START_MS + 30 * DAY_MS)
+
+    before, after = (line.state.carried for line in lines)
+    assert (before["churn_s"] > 0).any()
+    for name in ("memory", "churn_by", "churn", "churn_s", "back"):
+        assert sorted(after[name].tolist()) == sorted(before[name][before["memory"] > 0].tolist()), name
+
+
 async def test_a_word_for_the_topic_leaves_with_the_next_transaction_in_the_tasks_own_partition(
     models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor
 ) -> None:
