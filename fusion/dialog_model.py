@@ -28,7 +28,7 @@ class Cases:
     dialog: Tensor  # (n,) int64
     turn: Tensor  # (n,) float32
     behavior: Tensor  # (n, 192) of the behaviour encoder
-    said: Tensor  # (n, k) of the customer's words up to here
+    said: Tensor  # (n, j) of the customer's words up to here
     answered: Tensor  # (n, k) of the shop's
     tokens: Tensor  # (n, t) int64 last words of both, 0 padded: what the worked example reads instead
     counts: Tensor  # (n, c) float32 plain behaviour: what its dense layer reads
@@ -46,7 +46,8 @@ class Cases:
 class Sizes(NamedTuple):
     """How wide the cases are."""
 
-    words: int
+    said: int
+    answered: int
     actions: int
     tokens: int  # vocabulary with 0
     counts: int
@@ -54,7 +55,7 @@ class Sizes(NamedTuple):
     @staticmethod
     def of(cases: Cases, *, actions: int, vocabulary: int) -> Sizes:
         """Of these cases."""
-        return Sizes(cases.said.shape[1], actions, vocabulary, cases.counts.shape[1])
+        return Sizes(cases.said.shape[1], cases.answered.shape[1], actions, vocabulary, cases.counts.shape[1])
 
 
 class DialogModel(nn.Module):
@@ -62,7 +63,7 @@ class DialogModel(nn.Module):
 
     def __init__(self, sizes: Sizes, *, hide_words: float) -> None:
         super().__init__()
-        self.said, self.answered = nn.Linear(sizes.words, VECTOR), nn.Linear(sizes.words, VECTOR)
+        self.said, self.answered = nn.Linear(sizes.said, VECTOR), nn.Linear(sizes.answered, VECTOR)
         self.hide_words = nn.Dropout(hide_words)
         self.hide_fused = nn.Dropout(0.3)
         self.out = nn.Linear(FUSED, sizes.actions + 1)

@@ -14,7 +14,7 @@ from encoders.behavior import BehaviorEncoder
 from fusion.dialog_behavior import encoded
 from fusion.dialog_model import Cases
 from fusion.dialogs import Dialogs
-from stream_app.evaluation.dialog_words import TOKENS, Vectors, last_tokens, so_far, topic_vectors
+from stream_app.evaluation.dialog_words import Vectors, last_tokens, so_far, topic_vectors
 
 RECENT = 3
 """Turns whose kind the worked example sees one by one."""
@@ -23,7 +23,7 @@ RECENT = 3
 class Words(NamedTuple):
     """What was said up to each turn, as each kind of model reads it."""
 
-    said: Tensor  # (n, k)
+    said: Tensor  # (n, j)
     answered: Tensor  # (n, k)
     tokens: Tensor  # (n, t)
     vocabulary: int
@@ -52,18 +52,22 @@ def cases_of(dialogs: Dialogs, encoder: BehaviorEncoder, words: Words, *, kinds:
     rows, n = np.arange(len(dialogs)), len(dialogs)
     with torch.no_grad():
         behavior = encoded(encoder, dialogs, rows)
-    nothing = torch.zeros(1, words.said.shape[1]).expand(n, -1)
     return Cases(
         dialog=torch.from_numpy(dialogs.dialog),
         turn=torch.from_numpy(dialogs.turn).float(),
         behavior=behavior,
-        said=nothing if silent else words.said,
-        answered=nothing if silent else words.answered,
-        tokens=torch.zeros(1, TOKENS, dtype=torch.int64).expand(n, -1) if silent else words.tokens,
+        said=blank(words.said, n) if silent else words.said,
+        answered=blank(words.answered, n) if silent else words.answered,
+        tokens=blank(words.tokens, n) if silent else words.tokens,
         counts=torch.from_numpy(counts_of(dialogs, kinds)),
         next_action=torch.from_numpy(dialogs.next_action),
         cart=torch.from_numpy(dialogs.cart),
     )
+
+
+def blank(words: Tensor, n: int) -> Tensor:
+    """(n, k) zeros as wide as these."""
+    return torch.zeros_like(words[:1]).expand(n, -1)
 
 
 def counts_of(dialogs: Dialogs, kinds: int) -> NDArray[np.float32]:

@@ -43,9 +43,13 @@ def topic_vectors(texts: Sequence[str], learned: NDArray[np.int64], *, seed: int
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     counter = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    counts = counter.fit_transform([texts[i] for i in learned])
-    wide = min(TOPICS, counts.shape[1] - 1, len(learned) - 1)
-    topics = TruncatedSVD(wide, random_state=seed).fit(counts)
+    try:
+        counts = counter.fit_transform([texts[i] for i in learned])
+        topics = TruncatedSVD(min(TOPICS, counts.shape[1], len(learned)), random_state=seed)
+        with np.errstate(invalid="ignore"):  # who always says the same has no variance to explain
+            topics.fit(counts)
+    except ValueError:  # too few words are said twice
+        return np.zeros((len(texts), 1), np.float32)
     vectors: Vectors = topics.transform(counter.transform(texts)).astype(np.float32)
     return vectors
 

@@ -17,7 +17,7 @@ from fusion.dialog_model import (
 )
 
 torch.set_num_threads(1)
-SIZES = Sizes(words=6, actions=3, tokens=9, counts=4)
+SIZES = Sizes(said=6, answered=5, actions=3, tokens=9, counts=4)
 
 
 def cases(n: int = 40) -> Cases:
@@ -27,7 +27,7 @@ def cases(n: int = 40) -> Cases:
         turn=(torch.arange(n) % 4).float(),
         behavior=torch.randn(n, BEHAVIOR, generator=draw),
         said=torch.randn(n, 6, generator=draw),
-        answered=torch.randn(n, 6, generator=draw),
+        answered=torch.randn(n, 5, generator=draw),
         tokens=torch.randint(0, 9, (n, 5), generator=draw),
         counts=torch.randn(n, 4, generator=draw),
         next_action=torch.randint(-1, 3, (n,), generator=draw),
