@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fusion.inputs import CARRIED
 from fusion.material import Texts
 from fusion.model import ModelConfig
 from fusion.report import Figures, told
@@ -15,8 +16,11 @@ Made by `stream-app train --out DIR --data DIR`, which printed the figures below
 
 ## What it is
 Four encoders (hashed n-grams for text, the same weighted by confidence for voice, a four-layer CNN for photos, a GRU
-with time decay and attention for behaviour), a gated fusion and seven heads. A user is carried as 456 bytes, and the
-last {history} events are looked back at; churn means staying away for {churn_days:.0f} days.
+with time decay and attention for behaviour), {fusion} fusion and seven heads. A user is carried as {bytes} bytes, and
+the last {history} events are looked back at. Churn means staying away for {churn_days:.0f} days: the product of not
+coming back in each of five intervals. Behaviour and fusion first learned without labels (the next event, and a hidden
+modality's vector from the others), then all tasks at once with modalities hidden by chance; at last the yes-or-no heads
+were calibrated apart for each set of modalities that a user may have (`stream-app evaluate calibration`).
 
 ## What it learned from
 | source | licence | used for |
@@ -52,15 +56,15 @@ k-means over where the training users ended up, largest first; named by the trai
 - Purchase, churn and bot scores were fitted to invented shoppers and to small real logs: rank with them, recalibrate on
   your own log before acting on their level. Real bots are subtler than the simulated ones, which walk the catalogue at
   a steady pace; a user unlike all of training scores up to 0.5 without being a known kind of bot.
-- Churn is not ranked (its AUC above is about 0.5, on cdnow below it): take the score as a base rate, no more.
+- Churn is ranked by how often and how lately somebody came: cdnow is one shop of 1997 with a purchase now and then, and
+  the simulator's people stay away by chance more than by a reason that could be learned.
 - Sentiment is good in English and Chinese reviews; Spanish and German know a few invented sentences; any other
   language gets a vector but no learned feeling. Irony and "not bad at all" are beyond a bag of n-grams.
 - The photo encoder knows clothes and accessories. An embedding that you send is projected by a fixed random matrix:
   the same picture stays near itself, but the model has not learned what it shows.
-- **Churn is not learned yet**: the score ranks no better than chance on cdnow, and hardly better on the simulator.
 - Text pooling, the behaviour read-out and the anomaly blend were chosen with held-out figures in view: the figures are
   slightly optimistic.
-- Modality shares are the gates of the fusion, not causes.
+- Modality shares say what moved the answers (exact Shapley values), not what caused the behaviour.
 """
 
 
@@ -69,6 +73,8 @@ def model_card(config: ModelConfig, figures: Figures, *, digest: str, texts: Tex
     return CARD.format(
         name=config.name,
         version=config.version,
+        fusion={"gated": "a gated", "concat": "a concatenating"}[config.fusion],
+        bytes=CARRIED.itemsize,
         digest=digest,
         history=config.history,
         churn_days=config.churn_horizon_s / 86_400,
