@@ -20,6 +20,16 @@ MAX_PIXELS = 16_000_000
 MAX_EMBEDDING = 8192
 GIVEN_CONFIDENCE = 0.5
 """What a foreign embedding counts as: its space is not the CNN's."""
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _CACHE = 4096
 
 Picture = bytes | NDArray[np.float32]
@@ -112,10 +122,28 @@ def decoded(picture: bytes) -> NDArray[np.uint8] | None:
             if image.width * image.height > MAX_PIXELS:
                 return None
             image.draft("RGB", (2 * PIXELS, 2 * PIXELS))
-            small = image.convert("RGB").resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)
+            small = opaque(image).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)
+            if "exif" in image.info:
+                small = turned(small, image.getexif().get(ORIENTATION))
     except Exception:  # Pillow raises what it likes for hostile bytes; all of it means "no picture"
         return None
     return np.ascontiguousarray(np.asarray(small, np.uint8).transpose(2, 0, 1))
+
+
+def opaque(image: Image.Image) -> Image.Image:
+    """As RGB, on white where it is transparent, 16-bit grey as 8-bit."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    clear = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+
+
+def turned(image: Image.Image, orientation: int | None) -> Image.Image:
+    """The way the camera says (Exif 2.3, tag 274): 1 to 8, anything else as it is."""
+    method = TURNS.get(orientation or 1)
+    return image if method is None else image.transpose(method)
 
 
 def projected(embedding: NDArray[np.float32]) -> NDArray[np.float32] | None:

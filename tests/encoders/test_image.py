@@ -74,3 +74,73 @@ def test_a_photo_seen_twice_is_decoded_once() -> None:
     prepared = encoder.prepare([photo(), photo()])
     assert len(encoder._pixels) == 1
     assert torch.equal(prepared.pixels[0], prepared.pixels[1])
+
+
+def saved(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+@given(st.sampled_from(["JPEG", "PNG", "WEBP"]), st.floats(0, 0.98))
+def test_a_cut_off_picture_is_nothing(kind: str, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    whole = saved(Image.fromarray(noise), kind)
+    assert decoded(whole) is not None
+    assert decoded(whole[: int(share * len(whole))]) is None
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("CMYK", "JPEG"), ("L", "JPEG"), ("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "WEBP")],
+)
+def test_every_kind_of_colour_is_read(mode: str, kind: str) -> None:
+    white = Image.new("RGB", (30, 20), "white").convert(mode)
+    pixels = decoded(saved(white, kind))
+    assert pixels is not None
+    assert pixels.shape == (3, 40, 40)
+    assert pixels.min() > 250
+
+
+def test_deep_grey_is_not_clipped_to_white() -> None:
+    ramp = np.linspace(0, 65535, 40).astype(np.uint16)
+    pixels = decoded(saved(Image.fromarray(np.tile(ramp, (40, 1))), "PNG"))
+    assert pixels is not None
+    assert abs(int(pixels[0, 20, 20]) - 130) < 12
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_white_whatever_lies_under_it(mode: str) -> None:
+    clear = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
+    image = clear.convert("LA") if mode == "LA" else clear
+    data = saved(Image.new("P", (20, 20), 0), "PNG", transparency=0) if mode == "P" else saved(image, "PNG")
+    pixels = decoded(data)
+    assert pixels is not None
+    assert pixels.min() == 255
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_of_a_moving_picture_the_first_frame_counts(kind: str) -> None:
+    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "lime")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    pixels = decoded(saved(frames[0], kind, save_all=True, append_images=frames[1:], duration=50, **options))
+    assert pixels is not None
+    assert pixels[:, 20, 20].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1)])
+def test_odd_shapes_are_read(size: tuple[int, int]) -> None:
+    pixels = decoded(saved(Image.new("RGB", size, "blue"), "PNG"))
+    assert pixels is not None
+    assert pixels[:, 0, 0].tolist() == [0, 0, 255]
+
+
+def test_a_photo_is_turned_the_way_its_camera_says() -> None:
+    image = Image.new("RGB", (80, 80), "white")
+    image.paste("black", (0, 0, 80, 40))  # dark above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    upright, turned = decoded(saved(image, "JPEG")), decoded(saved(image, "JPEG", exif=exif))
+    assert upright is not None
+    assert turned is not None
+    assert upright[0, 5, 20] < 20 < 235 < turned[0, 5, 20]
