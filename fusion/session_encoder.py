@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -42,6 +44,11 @@ class SessionEncoder(nn.Module):
         nn.init.zeros_(self.again.bias)
         self.tell = nn.Linear(s.size * (2 + s.heads), s.size)
         self.dropout = nn.Dropout(s.dropout)
+
+    def start(self, vectors: NDArray[np.float32]) -> None:
+        """Begin with these item vectors (V + 1, d)."""
+        with torch.no_grad():
+            self.items.weight.copy_(torch.from_numpy(vectors))
 
     def table(self, rows: Tensor | None = None) -> Tensor:
         """(V + 1, d + 1) unit rows and the item's bias, or those of some rows."""

@@ -1,4 +1,4 @@
-"""The next item of a session: an ensemble of encoders, session kNN and counts, under a learned mixture."""
+"""The next item of a session: a session encoder, session kNN and counts, under a learned mixture."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from fusion.session_counts import Transitions, popularity
 from fusion.session_encoder import EncoderSettings, SessionEncoder
 from fusion.session_knn import KnnSettings, SessionKnn
 from fusion.session_mixture import Candidates, Counts, Floats, Mixture, best, candidates, fit
-from fusion.session_training import TrainingSettings, covisit_vectors, started, train
+from fusion.session_training import TrainingSettings, covisit_vectors, train
 from fusion.sessions import Rows, Sessions, batches, cases
 
 APART_MS = 3_600_000
@@ -33,13 +31,12 @@ class RecommenderSettings:
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
-    members: int = 1  # encoders of the ensemble; the cost of an answer grows with them
     epochs: float = 2.0  # over all but the tail
     last_epochs: float = 1.0  # over everything, once the mixture is fitted
     last_share: float = 0.5  # of the learning rate, there
     tail: float = 0.05  # newest share of the sessions, which the mixture is fitted on
     tail_cases: int = 24_000
-    candidates: int = 60  # of the encoders, and as many of session kNN
+    candidates: int = 60  # of the encoder, and as many of session kNN
     block: int = 4096  # cases answered at once
 
 
@@ -81,15 +78,15 @@ class SessionRecommender:
         torch.manual_seed(seed)
         cut = len(sessions) - max(1, int(len(sessions) * s.tail))
         head = sessions.between(0, cut)
-        total = s.members * (s.epochs + s.last_epochs)
-        vectors = covisit_vectors(head, items, s.encoder.size, rng)
-        self.encoders = [started(SessionEncoder(items, s.encoder), vectors, rng) for _ in range(s.members)]
-        self._learn(head, s.epochs, 1.0, rng, lambda share: tell(share * s.epochs / total))
+        first = s.epochs / (s.epochs + s.last_epochs)  # share of the passes
+        self.encoder = SessionEncoder(items, s.encoder)
+        self.encoder.start(covisit_vectors(head, items, s.encoder.size, rng))
+        self._learn(head, s.epochs, 1.0, rng, lambda share: tell(share * first))
         tail = cases(sessions.between(cut, len(sessions)))
         tail = tail.some(np.sort(rng.permutation(len(tail))[: s.tail_cases]))
-        known = [found for _, found in self.candidates(tail.prefix)]
-        self.mixture: Mixture = fit(Candidates(*map(np.concatenate, zip(*known, strict=True))), tail.target, seed=seed)
-        self._learn(sessions, s.last_epochs, s.last_share, rng, lambda share: tell(share * s.last_epochs / total))
+        known = Candidates(*map(np.concatenate, zip(*self.candidates(tail.prefix), strict=True)))
+        self.mixture: Mixture = fit(known, tail.target, seed=seed)
+        self._learn(sessions, s.last_epochs, s.last_share, rng, lambda share: tell(share * (1 - first)))
 
     def _learn(
         self, sessions: Sessions, epochs: float, share: float, rng: np.random.Generator, advance: Advance
@@ -103,26 +100,24 @@ class SessionRecommender:
             Transitions.of(sessions, self.items, span=4),
         )
         self.neighbors = SessionNeighbors(sessions, similar_sessions(len(sessions)))
-        self.encoders = [
-            train(encoder, sessions, epochs, rng, settings=s.training, share=share, advance=advance)
-            for encoder in self.encoders
-        ]
+        self.encoder = train(self.encoder, sessions, epochs, rng, settings=s.training, share=share, advance=advance)
 
-    def candidates(self, prefix: Sessions) -> Iterator[tuple[NDArray[np.int64], Candidates]]:
-        """Blocks of case numbers with their candidates, in order."""
+    def candidates(self, prefix: Sessions) -> Iterator[Candidates]:
+        """Block by block, in order."""
         s = self.settings
-        near = self.neighbors.best(prefix, s.candidates)
-        for first in range(0, len(prefix), s.block):
-            block = np.arange(first, min(first + s.block, len(prefix)))
-            part = prefix.between(int(block[0]), int(block[-1]) + 1)
-            voices = [Voice(encoder, part) for encoder in self.encoders]
-            row = joined(voices, s.candidates)
-            encoded = row, lambda rows, voices=voices: np.logaddexp.reduce([v.likely(rows) for v in voices])
-            yield block, candidates(part, encoded, (near[0][block], near[1][block]), self.counts)
+        for part in prefix.blocks(s.block):
+            said = Answers(self.encoder, part)
+            near = self.neighbors.best(part, s.candidates)
+            yield candidates(part, (said.best(s.candidates), said.likely), near, self.counts)
 
     def best(self, prefix: Sessions, k: int) -> Rows:
         """(n, k) rows of the items most likely to be next, best first; 0 for none."""
-        return np.concatenate([best(self.mixture, known, k) for _, known in self.candidates(prefix)])
+        return np.concatenate([best(self.mixture, known, k) for known in self.candidates(prefix)])
+
+    def encoded(self, prefix: Sessions, k: int, *, levels: int = 0) -> Rows:
+        """(n, k) what the encoder alone would say, its state carried in so many levels."""
+        parts = prefix.blocks(self.settings.block)
+        return np.concatenate([Answers(self.encoder, part, levels=levels).best(k) for part in parts])
 
 
 def similar_sessions(sessions: int) -> KnnSettings:
@@ -133,6 +128,9 @@ def similar_sessions(sessions: int) -> KnnSettings:
         half_life_ms=1 << 50,
         ring=128,
         sample=128,
+        distance=0.6,
+        reach=15,
+        session_backward=1.0,
         covisit_weight=0.0,
         popularity_weight=0.0,
         session_weight=1.0,
@@ -141,8 +139,8 @@ def similar_sessions(sessions: int) -> KnnSettings:
     )
 
 
-class Voice:
-    """What one encoder says after prefixes."""
+class Answers:
+    """What the encoder says after prefixes."""
 
     @torch.no_grad()
     def __init__(self, encoder: SessionEncoder, prefix: Sessions, *, levels: int = 0) -> None:
@@ -158,14 +156,15 @@ class Voice:
             back = end[:, None] - torch.arange(looks)
             self.asked[case] = asked[each, end]
             self.gain[case] = torch.where(back < 0, 0, gain[each, end].gather(1, back.clamp(min=0)))
-        self._whole = torch.cat([part.float().logsumexp(1) for part in torch.split(self.logits(), 2048)])
+        self.logits = self.asked.bfloat16() @ self.table.bfloat16().T  # (n, V + 1)
+        self.logits.scatter_add_(1, self.seen, self.gain.bfloat16())
+        self.logits[:, 0] = -1e4
+        self._whole = torch.cat([part.float().logsumexp(1) for part in torch.split(self.logits, 512)])
 
-    def logits(self) -> Tensor:
-        """(n, V + 1) bfloat16; nothing for row 0."""
-        logits = self.asked.bfloat16() @ self.table.bfloat16().T
-        logits.scatter_add_(1, self.seen, self.gain.bfloat16())
-        logits[:, 0] = -1e4
-        return logits
+    def best(self, k: int) -> Rows:
+        """(n, k) rows of the highest logits, best first."""
+        rows: Rows = self.logits.topk(min(k, self.logits.shape[1] - 1)).indices.numpy()
+        return rows
 
     @torch.no_grad()
     def likely(self, rows: Rows) -> Floats:
@@ -179,13 +178,3 @@ class Voice:
         logits = torch.cat(found) + (same * self.gain[:, None]).sum(-1)
         likely: Floats = (logits - self._whole[:, None]).numpy()
         return likely
-
-
-@torch.no_grad()
-def joined(voices: list[Voice], k: int) -> Rows:
-    """(n, k) rows of the highest mean probability, best first."""
-    total = voices[0].logits().softmax(1)
-    for voice in voices[1:]:
-        total += voice.logits().softmax(1)
-    rows: Rows = total.topk(min(k, total.shape[1] - 1)).indices.numpy()
-    return rows

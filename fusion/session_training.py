@@ -137,13 +137,3 @@ def covisit_vectors(
     vectors += rng.normal(scale=1e-3, size=vectors.shape).astype(np.float32)
     unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return unit
-
-
-def started(
-    model: SessionEncoder, vectors: NDArray[np.float32], rng: np.random.Generator, *, noise: float = 0.1
-) -> SessionEncoder:
-    """The model with its item table at these vectors, a little off so that members of an ensemble differ."""
-    off = rng.normal(scale=noise * vectors.shape[1] ** -0.5, size=vectors.shape)
-    with torch.no_grad():
-        model.items.weight.copy_(torch.from_numpy((vectors + off).astype(np.float32)))
-    return model

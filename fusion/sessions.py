@@ -31,6 +31,11 @@ class Sessions:
         start = self.start[first : last + 1]
         return Sessions(self.item[start[0] : start[-1]], start - start[0])
 
+    def blocks(self, size: int) -> Iterator[Sessions]:
+        """All, so many at a time."""
+        for first in range(0, len(self), size):
+            yield self.between(first, min(first + size, len(self)))
+
     def padded(self, chosen: Rows, *, width: int | None = None) -> Rows:
         """(b, w) rows of the chosen sessions, first item first, 0 behind the end."""
         length = self.length[chosen]

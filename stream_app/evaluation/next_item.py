@@ -4,13 +4,14 @@ A folder holds `train_sessions` (`items`, in time order) and perhaps `test_prefi
 them the last 5 % of the sessions are the test and train nothing. The mixture is fitted on the newest 5 % of what is
 left, before the encoders learn from those too.
 
-Takes about 15 minutes of one core for `yoochoose1_64` and 20 for `diginetica`, for each seed.
+Takes about 5 minutes of one core for each seed of `yoochoose1_64`, and 7 of `diginetica`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import stdev
 from typing import Any
 
@@ -25,9 +26,6 @@ from fusion.session_recommender import (
     RecommenderSettings,
     SessionNeighbors,
     SessionRecommender,
-    Voice,
-    joined,
-    similar_sessions,
 )
 from fusion.session_training import TrainingSettings
 from fusion.sessions import Cases, Rows, Sessions
@@ -44,6 +42,9 @@ PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     }
 }
 K = 20
+METRICS = ("P@20", "MRR@20")
+Gains = dict[str, NDArray[np.float64]]
+"""Of each metric, what every case counts for."""
 LEVELS = 127
 """Of a state carried in int8."""
 QUICK = RecommenderSettings(
@@ -63,7 +64,7 @@ class Data:
 
 
 def next_item(run: Run) -> Iterator[Row]:
-    """All sets; intervals are over seeds, or with one seed over test sessions drawn anew."""
+    """All sets; intervals are over seeds (Student's t), or with one seed over test sessions drawn anew (bootstrap)."""
     for name in SETS if run.only is None else (run.only,):
         if (run.data / name / "train_sessions.parquet").exists():
             yield from figures(run, read(run, name))
@@ -119,8 +120,7 @@ def figures(run: Run, data: Data) -> Iterator[Row]:
     """Every measure over all cases, then where the target was already seen in the session, and where it was not."""
     baselines = counted(data)
     answers: list[Rows] = []
-    alone: list[Rows] = []
-    carried: list[tuple[Rows, Rows]] = []
+    encoded: dict[str, list[Rows]] = {"encoder_alone": [], "encoder_in_int8": []}
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=run.console
     ) as bar:
@@ -134,36 +134,46 @@ def figures(run: Run, data: Data) -> Iterator[Row]:
                 advance=lambda share: bar.advance(task, share),
             )
             answers.append(model.best(data.test.prefix, K))
-            alone.append(spoken(model, data, levels=0))
-            carried.append((spoken(model, data, levels=0, members=1), spoken(model, data, levels=LEVELS, members=1)))
+            encoded["encoder_alone"].append(model.encoded(data.test.prefix, K))
+            encoded["encoder_in_int8"].append(model.encoded(data.test.prefix, K, levels=LEVELS))
+    won = {name: [gains(top, data.test.target)] for name, top in baselines.items()}
+    won |= {name: [gains(top, data.test.target) for top in tops] for name, tops in encoded.items()}
+    ours = [gains(top, data.test.target) for top in answers]
+    if run.pictures is not None:
+        draw(data, {"ours": ours, **won}, run.pictures / f"next-item-{data.name}.png")
     repeated = data.test.repeated()
     for part, chosen in {"": repeated | True, ", repeated target": repeated, ", novel target": ~repeated}.items():
-        for metric in ("P@20", "MRR@20"):
-
-            def mean(top: Rows, metric: str = metric, chosen: NDArray[np.bool_] = chosen) -> float:
-                return float(gains(top, data.test.target)[metric][chosen].mean())
-
-            beside = {name: mean(top) for name, top in baselines.items()}
-            beside["encoders_alone"] = float(np.mean([mean(top) for top in alone]))
+        for metric in METRICS if chosen.any() else ():
+            beside = {name: mean_of(seeds, metric, chosen) for name, seeds in won.items() if name != "encoder_in_int8"}
             if not part:
                 beside |= PUBLISHED.get(data.name, {}).get(metric, {})
-            values = [gains(top, data.test.target)[metric][chosen] for top in answers]
-            yield row(data, metric + part, values, data.session[chosen], beside)
-    for metric in ("P@20", "MRR@20"):
-        full, narrow = ([gains(pair[i], data.test.target)[metric] for pair in carried] for i in (0, 1))
-        beside = {"state_carried_in_fp32": float(np.mean(full))}
-        yield row(data, f"{metric}, one encoder, state carried in int8", narrow, data.session, beside)
+            yield row(data, metric + part, [won[metric][chosen] for won in ours], data.session[chosen], beside)
+    for metric in METRICS:
+        full, narrow = ([one[metric] for one in won[name]] for name in ("encoder_alone", "encoder_in_int8"))
+        beside = {"fp32": float(np.mean(full))}
+        yield row(data, f"{metric}, encoder alone, carried state int8", narrow, data.session, beside)
         lost = [one - other for one, other in zip(narrow, full, strict=True)]
-        yield row(data, f"{metric}, int8 state minus fp32", lost, data.session, {"no_difference": 0.0})
+        yield row(data, f"{metric}, carried state int8 against fp32", lost, data.session, {"no_difference": 0.0})
 
 
-def spoken(model: SessionRecommender, data: Data, *, levels: int, members: int | None = None) -> Rows:
-    """(n, 20) of the encoders alone."""
-    prefix, tops = data.test.prefix, []
-    for first in range(0, len(prefix), 4096):
-        part = prefix.between(first, min(first + 4096, len(prefix)))
-        tops.append(joined([Voice(encoder, part, levels=levels) for encoder in model.encoders[:members]], K))
-    return np.concatenate(tops)
+def mean_of(seeds: list[Gains], metric: str, chosen: NDArray[np.bool_]) -> float:
+    """Over seeds and the chosen cases."""
+    return float(np.mean([won[metric][chosen].mean() for won in seeds]))
+
+
+def draw(data: Data, won: Mapping[str, list[Gains]], path: Path) -> None:
+    """Both measures by how much of the session is known."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    known = data.test.prefix.length.clip(1, 15)
+    lengths = np.unique(known)
+    for axes, metric in zip(figure.subplots(1, 2), METRICS, strict=True):
+        for name, seeds in won.items():
+            axes.plot(lengths, [mean_of(seeds, metric, known == length) for length in lengths], label=name, marker=".")
+        axes.set(title=f"{data.name}: {metric}", xlabel="items seen (15: or more)", ylim=(0, 1))
+        axes.legend(fontsize="small")
+    figure.savefig(path)
 
 
 def counted(data: Data) -> dict[str, Rows]:
@@ -175,12 +185,11 @@ def counted(data: Data) -> dict[str, Rows]:
         "popularity": np.tile(popular(count, K), (len(prefix), 1)),
         "s_pop": session_popular(prefix, count, K),
         "item_knn": item_knn(data.train, data.items, prefix.newest(1)[:, 0], K),
-        "session_knn": SessionNeighbors(data.train, similar_sessions(len(data.train))).best(prefix, K)[0],
-        "session_knn_repeats": SessionNeighbors(data.train, memory).best(prefix, K)[0],
+        "session_knn": SessionNeighbors(data.train, memory).best(prefix, K)[0],
     }
 
 
-def gains(top: Rows, target: Rows) -> dict[str, NDArray[np.float64]]:
+def gains(top: Rows, target: Rows) -> Gains:
     """What each case counts for: whether the target is among the 20, and one over its rank there."""
     hit = (top == target[:, None]) & (target > 0)[:, None]
     found = hit.any(1)
