@@ -182,12 +182,17 @@ class BehaviorEncoder(nn.Module):
         read = asked.new_empty(len(asked), self.tell.in_features)
         look_back(
             self.items.weight.detach().numpy(),
-            *(part.numpy() for part in (steps.look_item, steps.look_action, steps.look_age_s, steps.look_same)),
+            steps.look_item.numpy(),
+            steps.look_action.numpy(),
+            torch.log1p(steps.look_age_s / 60).numpy(),
+            torch.exp(steps.look_age_s / -FADES_S[-1]).numpy(),
+            steps.look_same.numpy(),
             self.ask(asked).numpy(),
             self.ask_action(asked).numpy(),
             float(F.softplus(self.forget)),
             read.numpy(),
         )
+        read[:, VECTOR + self.actions + 1 :].log1p_()  # all but the attention
         return read
 
 

@@ -15,7 +15,7 @@ FADES_S = (1_800.0, 86_400.0, 604_800.0)
 """How far back the fading counts reach: a session, a day, a week; each a whole multiple of the one before."""
 LOOKS = 3 + len(FADES_S)
 """Weightings of the ring: attention, plain count, same item, and the fading ones."""
-_WEEK_S, _DAYS, _SESSIONS = FADES_S[2], int(FADES_S[2] / FADES_S[1]), int(FADES_S[1] / FADES_S[0])
+_DAYS, _SESSIONS = int(FADES_S[2] / FADES_S[1]), int(FADES_S[1] / FADES_S[0])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
@@ -23,14 +23,15 @@ def look_back(
     table: NDArray[np.float32],  # (rows, 64) item table
     item: NDArray[np.int64],  # (n, w, 2) item rows
     action: NDArray[np.int64],  # (n, w) 0 padded
-    age_s: NDArray[np.float32],  # (n, w)
+    log_age: NDArray[np.float32],  # (n, w)
+    fade: NDArray[np.float32],  # (n, w) over the longest of FADES_S
     same: NDArray[np.bool_],  # (n, w)
     query: NDArray[np.float32],  # (n, 64)
     liking: NDArray[np.float32],  # (n, a) logit of each action
     forget: float,  # logits lost per unit of log age
     read: NDArray[np.float32],  # (n, 64 + 6 a) out: items attended to, then the counts of actions by weighting
 ) -> None:
-    """Padding is skipped, so a short history costs little."""
+    """Padding is skipped, so a short history costs little. Logarithms come and go by column: there they are quick."""
     n, width = action.shape
     size, actions = table.shape[1], liking.shape[1]
     vector = np.empty((width, size), np.float32)
@@ -45,7 +46,7 @@ def look_back(
                 for d in range(size):
                     vector[j, d] = table[first, d] + table[second, d]
                     match += vector[j, d] * query[i, d]
-                score[j] = match + liking[i, action[i, j]] - forget * math.log(1.0 + age_s[i, j] / 60.0)
+                score[j] = match + liking[i, action[i, j]] - forget * log_age[i, j]
                 best = max(best, score[j])
         total = 0.0
         for j in range(width):
@@ -60,7 +61,7 @@ def look_back(
                 attention = np.float32(score[j] / total)
                 for d in range(size):
                     read[i, d] += attention * vector[j, d]
-                week = math.exp(-age_s[i, j] / _WEEK_S)
+                week = float(fade[i, j])
                 day = week**_DAYS
                 counts[0, kind] += attention
                 counts[1, kind] += 1.0
@@ -70,9 +71,8 @@ def look_back(
                 counts[5, kind] += week
         for kind in range(1, actions):
             if counts[1, kind] > 0:
-                read[i, size + kind] = counts[0, kind]
-                for look in range(1, LOOKS):
-                    read[i, size + look * actions + kind] = math.log(1.0 + counts[look, kind])
+                for look in range(LOOKS):
+                    read[i, size + look * actions + kind] = counts[look, kind]
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
