@@ -33,7 +33,7 @@ class Anomaly(Binary):
     def forward(self, fused: Fused) -> Tensor:
         """(n, 2): bot logit, distance in deviations from the usual one."""
         bot = self.calibrated(self.out(torch.relu(self.hidden(fused.vector))), fused.mask)  # (n, 1)
-        far = (((fused.vector - self.mean) / self.spread) ** 2).mean(-1, keepdim=True).sqrt()
+        far = torch.linalg.vector_norm((fused.vector - self.mean) / self.spread, dim=-1, keepdim=True) / FUSED**0.5
         return torch.cat([bot, (far - self.usual[0]) / self.usual[1]], -1)
 
     def loss(self, raw: Tensor, labels: Labels) -> Tensor:
