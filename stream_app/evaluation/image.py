@@ -54,6 +54,7 @@ def image(run: Run) -> Iterator[Row]:
     Titles are hidden from half the products, in training too, by a hash of the id. Intervals are over products drawn
     anew (products of one title together) of the mean over the seeds; gains are paired by product. Transfer learns
     category, colour and season of the training photos first, two thirds as long; only the first seed measures it.
+    Where there is no title, the title alone answers with the shares of the kinds in training.
     """
     torch.set_num_threads(1)  # the batches are too small to share
     name = run.only or "fashion_products"
@@ -128,9 +129,12 @@ def answers(products: Products, learn: NDArray[np.bool_], *, plan: ProductPlan) 
     known = [titles[i] for i in named]
     photo = learn_photos(pixels, labels[:1], sizes[:1], plan=plan)
     title = learn_titles(known, labels[0][torch.from_numpy(named)], sizes[0], plan=plan)
+    kinds = labels[0].numpy()
+    share = (np.bincount(kinds, minlength=sizes[0]) / len(kinds)).astype(np.float32)
+    silent = np.array([words is None for words in asked_titles])[:, None]
     with torch.no_grad():
         yield "photo", photo(asked)[0].softmax(-1).numpy()
-        yield "title", title(title.text.prepare(asked_titles)).softmax(-1).numpy()
+        yield "title", np.where(silent, share, title(title.text.prepare(asked_titles)).softmax(-1).numpy())
     for way, fusion in (("fused", Fusion()), ("concatenation", Concat())):
         both = learn_products(photo, title, pixels, titles, labels[0], fusion=fusion, plan=plan)
         yield way, ask_products(both, photo, title, asked, asked_titles)
@@ -138,8 +142,6 @@ def answers(products: Products, learn: NDArray[np.bool_], *, plan: ProductPlan) 
         after = learn_photos(pixels, labels, sizes, plan=replace(plan, transfer_epochs=-(-2 * plan.photo_epochs // 3)))
         with torch.no_grad():
             yield "photo after transfer", after(asked)[0].softmax(-1).numpy()
-    kinds = labels[0].numpy()
-    share = (np.bincount(kinds, minlength=sizes[0]) / len(kinds)).astype(np.float32)
     yield "majority", np.tile(share, (len(rest), 1))
     yield "tfidf_lr", by_words(known, kinds[named], asked_titles, share)
     yield "colours_lr", by_colours(pixels, kinds, asked, sizes[0])
