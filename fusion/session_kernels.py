@@ -244,32 +244,34 @@ def recommend(
     rows: NDArray[np.int64],
     scores: NDArray[np.float32],
 ) -> None:
-    """The best `rows` and `scores` (n, k) for recent rows (n, r), newest last, -1 none, and a category's row (n,) each.
+    """The best `rows` and `scores` (n, k) for recent rows (n, w), newest last, -1 none, and a category's row (n,) each.
 
-    By steps back in the user's recent items (r,): `sample` newest sessions looked at, `step` their weight, `repeat`
-    the score of that item itself. `distance` (2 reach + 1,): what an item so far from the shared one counts.
+    By steps back in the user's known distinct items (r,): `sample` newest sessions looked at, `step` their weight,
+    `repeat` the score of that item itself. `distance` (2 reach + 1,): what an item so far from the shared one counts.
     `mix`: weights of sessions, co-visits and popularity, shrinkage, share kept by recents, weight of the share of
     the category's activity. The similarity counts squared. A category unknown is that of the newest known item.
     """
-    width = recent.shape[1]
+    width = len(sample)
     size = m.items.shape[1]
     reach = len(distance) // 2
     last = len(m.key) - 1
     sessions = m.counts[1]
-    again = np.zeros(width, np.bool_)
+    known = np.zeros(width, np.int64)
     for user in range(len(recent)):
-        known = recent[user]
-        for i in range(width):
-            again[i] = known[i] < 0
-            for j in range(i + 1, width):
-                if known[j] == known[i]:
-                    again[i] = True
+        depth = 0
+        for i in range(recent.shape[1] - 1, -1, -1):
+            row = recent[user, i]
+            if row >= 0 and depth < width:
+                at = 0
+                while at < depth and known[at] != row:
+                    at += 1
+                if at == depth:
+                    known[depth] = row
+                    depth += 1
         touched = 0
         candidates = 0
-        for back in range(width):
-            row = known[width - 1 - back]
-            if again[width - 1 - back]:
-                continue
+        for back in range(depth):
+            row = known[back]
             visits = m.visits[row]
             for i in range(min(visits, sample[back])):
                 number = np.int64(m.ring[row, (visits - 1 - i) & (m.ring.shape[1] - 1)])
@@ -311,10 +313,8 @@ def recommend(
         if total > 0.0:
             for i in range(candidates):
                 s.score[s.candidate[i]] *= mix[0] / total
-        for back in range(width):
-            source = known[width - 1 - back]
-            if again[width - 1 - back]:
-                continue
+        for back in range(depth):
+            source = known[back]
             trust = mix[1] * step[back] / (m.total[source] + mix[3])
             for i in range(breadth):
                 row = np.int64(m.neighbor[source, i])
@@ -326,9 +326,8 @@ def recommend(
                 s.score[row] += trust * np.float64(m.weight[source, i])
         kind = category[user]
         back = 0
-        while kind < 0 and back < width:
-            if known[width - 1 - back] >= 0:
-                kind = np.int64(m.category[known[width - 1 - back]])
+        while kind < 0 and back < depth:
+            kind = np.int64(m.category[known[back]])
             back += 1
         if kind >= 0:
             trust = mix[5] / max(m.category_activity[kind], TINY)
@@ -348,10 +347,8 @@ def recommend(
                 s.candidate[candidates] = row
                 candidates += 1
                 s.score[row] = TINY
-        for back in range(width):
-            row = known[width - 1 - back]
-            if again[width - 1 - back]:
-                continue
+        for back in range(depth):
+            row = known[back]
             if s.score[row] == 0.0:
                 s.candidate[candidates] = row
                 candidates += 1

@@ -42,8 +42,8 @@ class KnnSettings:
     window_ms: int = 3_600_000  # a longer silence begins a new session
     half_life_ms: int = 30 * 86_400_000
     nearness: float = 0.8  # of a co-visit, per step between the two
-    backward: float = 0.5  # of a co-visit, later → earlier against earlier → later
-    recent: int = 7  # newest recent items that count
+    backward: float = 0.3  # of a co-visit, later → earlier against earlier → later
+    recent: int = 7  # newest distinct items of a user that count
     recency: float = 0.8  # per step back in the user's recent items
     sample: int = 30  # sessions looked at for the newest item
     sampled: float = 0.6  # share of that per step back
@@ -163,7 +163,7 @@ class SessionKnn:
                 self._forget()
 
     def recommend(self, recent: Keys, k: int, *, category: Keys | None = None) -> tuple[Rows, Floats]:
-        """The k best rows (n, k), -1 none, and scores (n, k), for recent items (n, r), newest last, 0 padded.
+        """The k best rows (n, k), -1 none, and scores (n, k), for recent items (n, w), newest last, 0 none.
 
         Best first; an item's score is about its probability to be next. Of two equals the one met first leads. Where
         little is known the popular of the category (n,) follow, else of the newest known item's, then of all.
@@ -172,9 +172,9 @@ class SessionKnn:
         kind = np.full(len(recent), -1, np.int64)
         if category is not None:
             rows_of(m.categories, m.category_table, category, kind)
-        known = self.rows(recent[:, -s.recent :])
+        known = self.rows(recent)
         rows, scores = np.full((len(recent), k), -1, np.int64), np.zeros((len(recent), k), np.float32)
-        back = np.arange(known.shape[1])
+        back = np.arange(s.recent)
         away = np.arange(-s.reach, s.reach + 1)
         recommend(
             m,

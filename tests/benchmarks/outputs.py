@@ -9,12 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
+from encoders.behavior import ITEM_ROWS
+from encoders.protocol import VECTOR
 from fusion.features import PredictionBatch
 from fusion.heads import HEADS
 from fusion.heads.protocol import Setup
 from fusion.recommender import ItemActivity, ItemIndex
+from fusion.retrieval import CANDIDATES, Retrieval
 from stream_app.events import ACTIONS, EventBatch, decode
 from stream_app.outputs.engagement import encode_engagement
 from stream_app.outputs.prediction import ModelInfo, encode_predictions
@@ -144,7 +148,8 @@ def measure(n: int, repeats: int) -> dict[str, float]:
     score, signals = derive(windows)
     index, hashes, log = index_of(10_000)
     rng = np.random.default_rng(3)
-    recent = rng.choice(hashes, (n, 10))
+    recent = hashes[np.minimum((rng.pareto(0.7, (n, 10)) * 200).astype(np.int64), len(hashes) - 1)]  # as it was learned
+    retrieve, towards = Retrieval(nn.Embedding(2 * ITEM_ROWS + 1, VECTOR), index), torch.zeros(n, VECTOR)
     fresh = ItemIndex()
     source, event_id = events.source.tolist(), events.event_id.tolist()
     return {
@@ -158,7 +163,9 @@ def measure(n: int, repeats: int) -> dict[str, float]:
         "engagement_us": best_us(
             lambda: encode_engagement(windows, score=score, signals=signals, segments=SEGMENTS), n, repeats
         ),
-        "recommend_us": best_us(lambda: index.recommend(recent, 10), n, repeats),
+        "recommend_us": best_us(lambda: index.recommend(recent, CANDIDATES), n, repeats),
+        "retrieve_us": best_us(lambda: retrieve(towards, recent, 10), n, repeats),
+        "index_mb": round(index.knn.size_bytes / 1e6, 1),
         "index_append_us": best_us(lambda: [fresh.append(fresh.position, record) for record in log[:100]], 50_000, 3),
     }
 
