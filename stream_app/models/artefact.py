@@ -80,7 +80,7 @@ def made_with(settings: Settings, digest: str) -> Path:
     folder = folder_of(settings)
     for path in sorted(folder.rglob(f"*{SUFFIX}")) if folder.is_dir() else []:
         with suppress(RefusedError):
-            if digest_of(path) == digest:
+            if digest_of(file_of(settings, str(path.relative_to(folder)))) == digest:
                 return path
     return configured(settings)
 
