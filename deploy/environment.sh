@@ -39,7 +39,7 @@ if [ "$(cat "$stamp" 2>/dev/null || true)" != "$current" ]; then
         set -- "$@" --group "$repository/pyproject.toml:$group"
         shift
     done
-    pip install --quiet --constraint "$venv/constraints.txt" --editable "$repository[local,data]" "$@"
+    pip install --quiet --constraint "$venv/constraints.txt" --editable "$repository[local,data,language]" "$@"
     echo "$current" >"$stamp"
 fi
 echo "$python"

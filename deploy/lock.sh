@@ -19,4 +19,4 @@ compile() {
         --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options "$@"
 }
 compile --output-file deploy/requirements.txt pyproject.toml
-compile --output-file deploy/requirements-test.txt --extra local --extra data pyproject.toml "$groups"
+compile --output-file deploy/requirements-test.txt --extra local --extra data --extra language pyproject.toml "$groups"

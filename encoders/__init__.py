@@ -22,4 +22,4 @@ TEXT_ENCODERS: dict[str, type[nn.Module]] = {
     "transformer": TransformerEncoder,
     "multilingual": MultilingualEncoder,
 }
-"""Ways to read text, all behind the protocol of "text"; the pretrained ones need the extra `minilm`."""
+"""Ways to read text, all behind the protocol of "text"; the pretrained ones need the extra `language`."""

@@ -18,7 +18,7 @@ from fusion.model import FusedModel, ModelConfig
 
 FORMAT = "stream-app fused model 1"
 MAX_BYTES = 20 * 1024 * 1024
-_TABLES = ("text.table.weight",)
+_TABLES = ("text.table.weight", "voice.text.table.weight")
 """Stored as int8 rows with a float16 scale each; all other floats as float16."""
 
 
@@ -33,7 +33,7 @@ def save_checkpoint(model: FusedModel, path: Path) -> str:
     """Write the model, return its digest."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        if name.startswith("voice.text."):
+        if name.startswith("voice.text.") and model.voice.text is model.text:
             continue  # the text encoder once more
         value = tensor.detach().cpu()
         if name in _TABLES:
@@ -79,4 +79,6 @@ def restored(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             state[name] = tensor.float() * tensors[f"{name}.scale"].float()[:, None]
         else:
             state[name] = tensor.float() if tensor.dtype == torch.float16 else tensor
+    if any(name.startswith("voice.text.") for name in state):
+        return state
     return state | {f"voice.{name}": tensor for name, tensor in state.items() if name.startswith("text.")}

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.behavior import STATE, Acts, BehaviorEncoder, Steps
 from encoders.image import ImageEncoder, Pictures
 from encoders.protocol import VECTOR
-from encoders.text import Bags, TextEncoder
 from encoders.voice import Heard, Utterances, VoiceEncoder
 from fusion.features import NO_ACTION, TRACKS, FeatureBatch
 
@@ -50,7 +49,7 @@ class Inputs:
     """One batch on its way to the device."""
 
     steps: Steps
-    text: Bags  # texts of this batch, one per written text
+    text: Any  # texts of this batch as their encoder prepares them, one per written text
     voice: Heard
     image: Pictures
     memories: dict[str, Remembered]
@@ -81,7 +80,7 @@ class Preparation:
 
     def __init__(
         self,
-        text: TextEncoder,
+        text: nn.Module,
         voice: VoiceEncoder,
         image: ImageEncoder,
         behavior: BehaviorEncoder,
@@ -89,7 +88,8 @@ class Preparation:
         known: Sequence[str],
         actions: Sequence[str],
     ) -> None:
-        self.text, self.voice, self.image, self.behavior = text, voice, image, behavior
+        self.text: Any = text  # any of TEXT_ENCODERS
+        self.voice, self.image, self.behavior = voice, image, behavior
         codes = {name: code for code, name in enumerate(known, 1)}
         self.codes = np.full(256, len(known) + 1)  # "other"
         self.codes[: len(actions)] = [codes.get(name, len(known) + 1) for name in actions]
@@ -108,7 +108,7 @@ class Preparation:
         last = np.where(last >= first, last, -1)
         steps = self.behavior.prepare(self.acts(features))
         written, spoken = features.track == TRACKS.index("text"), features.track == TRACKS.index("voice")
-        bags = self.text.prepare([features.text[i] for i in np.flatnonzero(written)])
+        texts = self.text.prepare([features.text[i] for i in np.flatnonzero(written)])
         heard = self.voice.prepare(
             Utterances(
                 features.text[spoken].tolist(), features.confidence[spoken], features.word_confidence[spoken].tolist()
@@ -116,7 +116,7 @@ class Preparation:
         )
         shown = np.array([p is not None for p in features.image], bool) & images
         pictures = self.image.prepare([features.image[i] for i in np.flatnonzero(shown)])
-        wrote = np.flatnonzero(written)[bags.counts.numpy() > 0]
+        wrote = np.flatnonzero(written)[texts.counts.numpy() > 0]
         spoke = np.flatnonzero(spoken)[heard.bags.counts.numpy() > 0]
         seen = np.flatnonzero(shown)
         seen = seen[np.sort(np.concatenate([pictures.pixel_position, pictures.given_position]))]
@@ -150,7 +150,7 @@ class Preparation:
         )
         inputs = Inputs(
             steps,
-            bags,
+            texts,
             heard,
             pictures,
             memories,

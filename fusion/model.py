@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoders import TEXT_ENCODERS
 from encoders.behavior import STATE, BehaviorEncoder
 from encoders.image import ImageEncoder
 from encoders.linear import Linear
@@ -38,6 +39,7 @@ class ModelConfig:
     history: int = 32
     churn_horizon_s: int = 7 * 86_400
     fusion: str = "gated"  # in FUSIONS
+    text: str = "static"  # in TEXT_ENCODERS
     metrics: dict[str, float] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
@@ -166,11 +168,13 @@ FUSIONS: dict[str, type[Fusion]] = {"gated": Fusion, "concat": Concat}
 class FusedModel(nn.Module):
     """Encoders, fusion and heads. `forward` takes a whole batch, k events of a user as k positions."""
 
+    text: Any  # one of TEXT_ENCODERS; voice shares it where it is static
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.text = TextEncoder()
-        self.voice = VoiceEncoder(self.text)
+        self.text = TEXT_ENCODERS[config.text]()
+        self.voice = VoiceEncoder(self.text if isinstance(self.text, TextEncoder) else TextEncoder())
         self.image = ImageEncoder()
         self.behavior = BehaviorEncoder(len(config.actions) + 1, len(NUMERICS))
         self.fusion = FUSIONS[config.fusion]()

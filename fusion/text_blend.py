@@ -1,5 +1,5 @@
-"""What a text means and how it is spelt, blended: a logistic regression on the pooled vectors of a frozen transformer,
-one on TF-IDF of n-grams, and a third over their logits, which also calibrates (stacking, Wolpert 1992)."""
+"""What a text means and how it is spelt, blended: a read-out of the pooled vectors of a frozen transformer, a logistic
+regression on TF-IDF of n-grams, and another one over their logits, which also calibrates (stacking, Wolpert 1992)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from rich.progress import track
 
 from encoders.language.transformer import TransformerEncoder
 from encoders.text import clean
+from fusion.text_read_out import ReadOut
 
-FOLDS = 5
+FOLDS = 3
 _CHARACTERS_AT_ONCE = 8192
 _LONGEST = 512
 
@@ -47,7 +48,7 @@ def views(texts: Sequence[str], encoder: TransformerEncoder, *, console: Console
     order = np.argsort(length, kind="stable")
     ends = np.flatnonzero(np.diff(np.cumsum(length[order] + 1) // _CHARACTERS_AT_ONCE)) + 1
     batches = np.split(order, ends)
-    meaning = np.zeros((len(texts), encoder.bert.width), np.float32)
+    meaning = np.zeros((len(texts), encoder.bert.size), np.float32)
     with torch.inference_mode():
         for chosen in track(batches, "reading texts", console=console, transient=True) if console else batches:
             meaning[chosen] = encoder.pooled(encoder.prepare(spelling[chosen].tolist())).numpy()
@@ -67,23 +68,25 @@ class TextBlend:
             TfidfVectorizer(analyzer=analyzer, ngram_range=grams, sublinear_tf=True, min_df=2, dtype=np.float32),
             StandardScaler(),
         )
-        self.views: tuple[Any, Any] = (
-            LogisticRegression(C=4, solver="liblinear", dual=True, random_state=seed),
-            LogisticRegression(C=0.01, max_iter=200),
-        )
+        self.views: tuple[Any, Any] = self._new()
         self.both: Any = LogisticRegression()
 
-    def fit(self, seen: Views, label: NDArray[np.int64]) -> TextBlend:
-        """Learn each view, then from its answers about held-out fifths how far to trust it."""
-        from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    def _new(self) -> tuple[Any, Any]:
+        """A model of each view that has learned nothing."""
+        from sklearn.linear_model import LogisticRegression
 
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
+        return LogisticRegression(C=4, solver="liblinear", dual=True, random_state=self.seed), ReadOut(self.seed)
+
+    def fit(self, seen: Views, label: NDArray[np.int64]) -> TextBlend:
+        """Learn each view; from answers about thirds that it had not learned, how far to trust it."""
+        from sklearn.model_selection import StratifiedKFold
+
         formed = [form.fit_transform(view) for form, view in zip(self.forms, seen, strict=True)]
-        logits = [
-            cross_val_predict(model, view, label, cv=folds, method="decision_function")
-            for model, view in zip(self.views, formed, strict=True)
-        ]
-        self.both.fit(np.stack(logits, 1), label)
+        logits = np.zeros((len(label), len(formed)))
+        for known, held in StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed).split(label, label):
+            for column, (model, view) in enumerate(zip(self._new(), formed, strict=True)):
+                logits[held, column] = model.fit(view[known], label[known]).decision_function(view[held])
+        self.both.fit(logits, label)
         for model, view in zip(self.views, formed, strict=True):
             model.fit(view, label)
         return self

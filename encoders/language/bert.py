@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ class Shape(NamedTuple):
     layers: int
     heads: int
     epsilon: float = 1e-12
+    read: tuple[int, ...] = ()
+    """Layers whose states are given, counted from 1; () for the last alone."""
 
 
 class Bert(nn.Module):
@@ -28,7 +31,9 @@ class Bert(nn.Module):
     def __init__(self, weights: Mapping[str, Tensor], shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.read = shape.read or (shape.layers,)
         self.width = int(weights["embeddings.word_embeddings.weight"].shape[1])
+        self.size = self.width * len(self.read)
         names = [*(f"embeddings.{name}.weight" for name in EMBEDDINGS), *_normal("embeddings.LayerNorm")]
         for layer in range(shape.layers):
             names += _layer(f"encoder.layer.{layer}")
@@ -36,12 +41,14 @@ class Bert(nn.Module):
             self.register_buffer(_plain(name), weights[name], persistent=False)
 
     def forward(self, ids: Tensor, real: Tensor) -> Tensor:
-        """(n, t) int64 ids and which of them are no padding, bool: (n, t, width) of the last layer."""
+        """(n, t) int64 ids and bool, which are no padding: (n, t, size), the layers that are read side by side."""
         x = self._embedded(ids)
         mask = real[:, None, None]  # (n, 1, 1, t)
-        for layer in range(self.shape.layers):
-            x = self._layer(x, mask, f"encoder.layer.{layer}")
-        return x
+        states = []
+        for layer in range(1, max(self.read) + 1):
+            x = self._layer(x, mask, f"encoder.layer.{layer - 1}")
+            states += [x] if layer in self.read else []
+        return torch.cat(states, -1)
 
     def _embedded(self, ids: Tensor) -> Tensor:
         """Word, place and segment 0, normed: (n, t, width)."""

@@ -25,6 +25,11 @@ class Words(NamedTuple):
     starts: Tensor  # (w,) int64 where each word begins
     lengths: Tensor  # (n,) int64 words of each text; 0 = absent
 
+    @property
+    def counts(self) -> Tensor:
+        """(n,) 0 where there is no text."""
+        return self.lengths
+
 
 class RecurrentEncoder(nn.Module):
     """A bidirectional GRU (Cho et al. 2014) over words or Chinese characters; the mean and the peak of its states."""

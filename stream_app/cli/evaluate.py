@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from stream_app.cli.options import DataDir, Json
-from stream_app.evaluation.row import Row
+from stream_app.errors import SettingsError
+from stream_app.evaluation import SUITES, Row, Run
+from stream_app.evaluation import suite as imported
 
 
 def evaluate(
-    suite: Annotated[str, typer.Argument(help="What to measure: see the list below, or `all`.")],
+    suite: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(SUITES)}, or all.")],
     data: DataDir = None,
     only: Annotated[str | None, typer.Option("--set", "-s", help="One data set of the suite; default: all.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Repetitions where something is random.")] = 3,
@@ -23,12 +25,8 @@ def evaluate(
 ) -> None:
     """Measure the model's parts on labelled data, each figure beside its baselines.
 
-    Suites: next-item, sentiment, intent, voice, image, fusion, purchase, calibration, cost.
-
     A data set is a folder of the data folder; your own data in the same layout works too.
     """
-    from stream_app.errors import SettingsError
-    from stream_app.evaluation import SUITES, Run
     from stream_app.settings import load
 
     chosen = list(SUITES) if suite == "all" else [suite]
@@ -42,7 +40,7 @@ def evaluate(
         pictures.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
     for name in chosen:
-        for row in SUITES[name](run):
+        for row in imported(name)(run):
             rows.append(row)
             if as_json:
                 print(orjson.dumps(row.document()).decode(), flush=True)  # noqa: T201

@@ -11,6 +11,15 @@ import typer
 from stream_app.cli.options import Broker, Config, DataDir
 
 
+class Text(StrEnum):
+    """How texts become vectors."""
+
+    static = "static"
+    recurrent = "recurrent"
+    transformer = "transformer"
+    multilingual = "multilingual"
+
+
 class Fusion(StrEnum):
     """How slots become one vector."""
 
@@ -29,6 +38,9 @@ def train(
     fusion: Annotated[
         Fusion, typer.Option(help="gated, or concat: the encoders' vectors side by side, then dense layers.")
     ] = Fusion.gated,
+    text: Annotated[
+        Text, typer.Option(help="static: hashed words; recurrent: a GRU over them; the others: a frozen transformer.")
+    ] = Text.static,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many over the sequences.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small part, to see that it works: not to judge.")] = False,
     folds: Annotated[
@@ -55,6 +67,7 @@ def train(
             data=data or settings.test_data,
             topics=settings if from_topics else None,
             fusion=fusion.value,
+            text=text.value,
             seed=seed,
             epochs=epochs,
             quick=quick,

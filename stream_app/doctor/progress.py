@@ -4,36 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from stream_app.doctor.check import Finding
 from stream_app.outputs.topics import TopicNames
 from stream_app.settings import Settings
 from stream_app.transport import admin
-from stream_app.transport.connection import client_options
 
 
 async def progress(settings: Settings) -> list[Finding]:
     """Records that wait, per input; and records that nobody has ever read."""
     settled = await admin.settled(settings)
     inputs = TopicNames(settled.topics.prefix).inputs
-    there = await admin.partition_counts(settled.broker, inputs)
-    partitions = [TopicPartition(name, p) for name, count in there.items() for p in range(count)]
+    partitions = await admin.bounds(settled.broker, inputs)
     if not partitions:
         return [Finding("progress", "skip", "no input topic yet")]
-    consumer = AIOKafkaConsumer(**client_options(settled.broker))
-    await consumer.start()
-    try:
-        first, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    finally:
-        await consumer.stop()
     done = await admin.committed(settled.broker, settled.pipeline.name)
     lag: Counter[str] = Counter()
-    for tp, end in ends.items():
-        lag[tp.topic] += max(0, end - max(done.get((tp.topic, tp.partition), 0), first[tp]))
+    for (topic, number), (first, end) in partitions.items():
+        lag[topic] += max(0, end - max(done.get((topic, number), 0), first))
     waiting = {name: count for name, count in lag.items() if count}
     group = settled.pipeline.name
-    if not any(ends.values()):
+    if not any(end for _, end in partitions.values()):
         return [
             Finding(
                 "progress", "warn", "no event was ever sent", f"produce to {inputs[0]}, or try `stream-app simulate`"

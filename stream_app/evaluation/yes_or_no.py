@@ -97,7 +97,7 @@ def answered(
     """Probabilities of yes for the texts to judge: ours, each view alone, and the share of yes among the learned."""
     verdict = blend.fit(seen.take(train), label[train]).verdict(seen.take(test))
     share = np.full(len(test), label[train].mean())
-    return {"ours": verdict.blend, "majority": share, "tfidf_lr": verdict.spelling, "transformer_lr": verdict.meaning}
+    return {"ours": verdict.blend, "majority": share, "tfidf_lr": verdict.spelling, "transformer": verdict.meaning}
 
 
 def split(label: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

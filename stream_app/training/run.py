@@ -40,6 +40,7 @@ class Order:
     topics: Settings | None = None
     """Whose recorded topics to learn from instead."""
     fusion: str = "gated"
+    text: str = "static"
     seed: int = 0
     epochs: int | None = None
     quick: bool = False
@@ -68,7 +69,12 @@ def train(order: Order) -> Figures:
     journal = Journal(order.out)
     given = gathered(order, journal)
     config = ModelConfig(
-        version=VERSION, actions=ACTIONS, history=HISTORY, churn_horizon_s=CHURN_HORIZON_S, fusion=order.fusion
+        version=VERSION,
+        actions=ACTIONS,
+        history=HISTORY,
+        churn_horizon_s=CHURN_HORIZON_S,
+        fusion=order.fusion,
+        text=order.text,
     )
     previous = load_checkpoint(order.previous).model if order.previous is not None else None
     known = None if order.topics is None else previous or load_checkpoint(ARTEFACT).model

@@ -74,6 +74,23 @@ async def settled(settings: Settings) -> Settings:
     return settings.model_copy(update={"topics": topics.model_copy(update={"partitions": partitions})})
 
 
+async def bounds(broker: Broker, names: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """The first offset and the next one of every partition of the topics that exist."""
+    there = await partition_counts(broker, names)
+    partitions = [TopicPartition(name, p) for name, count in there.items() for p in range(count)]
+    if not partitions:
+        return {}
+    consumer = AIOKafkaConsumer(**client_options(broker))
+    await consumer.start()
+    try:
+        first, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    except KafkaError as error:
+        raise DependencyError(f"broker: offsets of {', '.join(there)}: {error}") from error
+    finally:
+        await consumer.stop()
+    return {(tp.topic, tp.partition): (first[tp], ends[tp]) for tp in partitions}
+
+
 async def committed(broker: Broker, group: str) -> dict[tuple[str, int], int]:
     """The next offset of a consumer group, per partition."""
     async with admin_client(broker) as client:

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from encoders import TEXT_ENCODERS
+from encoders.language.transformer import PACKAGES
+from fusion.checkpoint import load_checkpoint, save_checkpoint
 from fusion.errors import CheckpointError
 from fusion.features import FeatureBatch
 from fusion.material import Example, Material, Outcomes, Photos, Texts
 from fusion.model import ModelConfig
-from fusion.training import Journal, Plan, Saved, train
+from fusion.training import Journal, Plan, Saved, encoded, preparation, train
 from fusion.training.descent import Best, Stage, descend
 from tests.fusion.shoppers import ACTIONS, photo, shoppers
 
@@ -143,3 +146,20 @@ def test_descent_stops_early_and_keeps_the_best_weights() -> None:
     descend(made, journal=journal, saved=Saved())
     assert weight.weight.item() == -2, "after the second epoch"
     assert max(row[1] for row in journal.rows) == 4, "two epochs without progress end it"
+
+
+@pytest.mark.parametrize("text", list(TEXT_ENCODERS))
+def test_texts_may_be_read_in_any_way(text: str, material: Material, tmp_path: Path) -> None:
+    source = getattr(TEXT_ENCODERS[text], "source", None)
+    if source is not None:
+        pytest.importorskip(PACKAGES[source][0])
+    plan = replace(PLAN, text_epochs=1, image_epochs=1, pretraining_epochs=0, epochs=1)
+    model = train(material, replace(CONFIG, text=text), plan=plan, journal=quiet())
+    path = tmp_path / "model.safetensors"
+    save_checkpoint(model, path)
+    stored = load_checkpoint(path).model
+    given = material.sequences[0]
+    with torch.no_grad():
+        before, after = (each(*encoded(each, preparation(each), given)) for each in (model, stored))
+    torch.testing.assert_close(after.raw["purchase"], before.raw["purchase"], atol=0.05, rtol=0.05)
+    assert (after.fused.opinion.abs().sum(1) > 0).any(), "something was said"

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from stream_app.errors import DependencyError, SettingsError
-from stream_app.evaluation import SUITES, Row, Run
-from stream_app.evaluation.image import catalogue, folds_of
+from stream_app.evaluation import Row, Run
+from stream_app.evaluation.image import catalogue, folds_of, image
 from stream_app.evaluation.resampling import mean_interval
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -52,7 +52,7 @@ def by_metric(rows: Sequence[Row]) -> dict[str, Row]:
 
 def test_a_rule_is_learned_and_hidden_titles_cannot_tell(tmp_path: Path) -> None:
     shop(tmp_path / "mine")
-    rows = by_metric(list(SUITES["image"](Run(tmp_path, only="mine", seeds=1, quick=True, pictures=tmp_path))))
+    rows = by_metric(list(image(Run(tmp_path, only="mine", seeds=1, quick=True, pictures=tmp_path))))
     accuracy = rows["accuracy"]
     assert accuracy.baselines["colours_lr"] > 0.95
     assert accuracy.baselines["majority"] < 0.5
@@ -82,14 +82,14 @@ def test_titles_are_hidden_alike_each_time_and_products_of_one_title_share_a_fol
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     shop(tmp_path / "mine", 9, without="season")
     with pytest.raises(SettingsError, match=r"products\.parquet: no column season"):
-        list(SUITES["image"](Run(tmp_path, only="mine")))
+        list(image(Run(tmp_path, only="mine")))
 
 
 def test_an_unreadable_table_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "products.parquet").write_bytes(b"nothing of the kind")
     with pytest.raises(DependencyError, match=r"products\.parquet"):
-        list(SUITES["image"](Run(tmp_path, only="mine")))
+        list(image(Run(tmp_path, only="mine")))
 
 
 def test_a_catalogue_without_photos_is_refused(tmp_path: Path) -> None:
@@ -97,11 +97,11 @@ def test_a_catalogue_without_photos_is_refused(tmp_path: Path) -> None:
     for photo in (tmp_path / "mine" / "images").iterdir():
         photo.unlink()
     with pytest.raises(DependencyError, match="no readable photo"):
-        list(SUITES["image"](Run(tmp_path, only="mine")))
+        list(image(Run(tmp_path, only="mine")))
 
 
 def test_what_is_not_there_is_skipped(tmp_path: Path) -> None:
-    assert list(SUITES["image"](Run(tmp_path))) == []
+    assert list(image(Run(tmp_path))) == []
 
 
 def test_cases_of_one_group_are_drawn_together() -> None:
@@ -114,6 +114,6 @@ def test_cases_of_one_group_are_drawn_together() -> None:
 
 
 def test_real_products_are_told_apart(data_dir: Path) -> None:
-    rows = by_metric(list(SUITES["image"](Run(data_dir, quick=True))))
+    rows = by_metric(list(image(Run(data_dir, quick=True))))
     assert rows["accuracy"].ours > rows["accuracy"].baselines["majority"] + 0.08
     assert rows["share of products with a readable photo"].ours == 1

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from stream_app.errors import DependencyError, SettingsError
-from stream_app.evaluation import SUITES, Row, Run
-from stream_app.evaluation.voice import HEARD_WORDS, TRUE_WORDS
+from stream_app.evaluation import Row, Run
+from stream_app.evaluation.voice import HEARD_WORDS, TRUE_WORDS, voice
 
 VERBS = {"play": "music", "query": "weather", "set": "alarm"}
 FILLERS = ["please", "now", "today", "again", "for", "me", "the", "my", "a", "really", "quickly", "tomorrow"]
@@ -51,7 +51,7 @@ def by_metric(rows: Sequence[Row]) -> dict[str, Row]:
 
 def test_a_rule_is_learned_and_what_was_not_heard_is_missed(tmp_path: Path) -> None:
     commands(tmp_path / "mine")
-    rows = by_metric(list(SUITES["voice"](Run(tmp_path, only="mine", seeds=1, quick=True, pictures=tmp_path))))
+    rows = by_metric(list(voice(Run(tmp_path, only="mine", seeds=1, quick=True, pictures=tmp_path))))
     real, clean = rows["scenario accuracy, recogniser"], rows["scenario accuracy, true words"]
     assert clean.ours > 0.95
     assert 0.85 < real.ours < 0.98
@@ -66,25 +66,25 @@ def test_a_rule_is_learned_and_what_was_not_heard_is_missed(tmp_path: Path) -> N
 
 
 def test_what_is_not_there_is_skipped(tmp_path: Path) -> None:
-    assert list(SUITES["voice"](Run(tmp_path))) == []
+    assert list(voice(Run(tmp_path))) == []
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     commands(tmp_path / "mine", 9)
     write(tmp_path / "mine" / TRUE_WORDS, [{"sentence": "play music", "action": "play"}])
     with pytest.raises(SettingsError, match=r"devel\.jsonl\.gz: no column scenario"):
-        list(SUITES["voice"](Run(tmp_path, only="mine")))
+        list(voice(Run(tmp_path, only="mine")))
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     commands(tmp_path / "mine", 9)
     (tmp_path / "mine" / HEARD_WORDS).write_bytes(b"not gzip")
     with pytest.raises(DependencyError, match=r"asr_pairs\.jsonl\.gz"):
-        list(SUITES["voice"](Run(tmp_path, only="mine")))
+        list(voice(Run(tmp_path, only="mine")))
 
 
 def test_real_recordings_lose_little(data_dir: Path) -> None:
-    rows = by_metric(list(SUITES["voice"](Run(data_dir, quick=True))))
+    rows = by_metric(list(voice(Run(data_dir, quick=True))))
     real = rows["scenario accuracy, recogniser"]
     assert real.ours > real.baselines["majority"] + 0.3
     assert rows["scenario gap"].ours < 0.08

@@ -45,7 +45,7 @@ def test_every_measure_beside_every_baseline(tmp_path: Path) -> None:
     assert [row.metric for row in rows] == list(METRICS)
     assert {row.set for row in rows} == {"hotel"}
     accuracy = rows[0]
-    assert set(accuracy.baselines) == {"majority", "tfidf_lr", "transformer_lr"}
+    assert set(accuracy.baselines) == {"majority", "tfidf_lr", "transformer"}
     assert accuracy.ours > max(0.9, accuracy.baselines["majority"])
     assert accuracy.interval is not None
     assert accuracy.interval[0] <= accuracy.ours <= accuracy.interval[1]
