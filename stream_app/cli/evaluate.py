@@ -1,17 +1,18 @@
 """`stream-app evaluate`."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from stream_app.cli.options import DataDir, Json
 from stream_app.errors import SettingsError
-from stream_app.evaluation import SUITES, Row, Run
+from stream_app.evaluation import SUITES, Run
 from stream_app.evaluation import suite as imported
+from stream_app.evaluation.table import tables
 
 
 def evaluate(
@@ -38,23 +39,13 @@ def evaluate(
     run = Run(folder, only=only, seeds=seeds, quick=quick, pictures=pictures)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
-    for name in chosen:
-        for row in imported(name)(run):
-            rows.append(row)
-            if as_json:
-                print(orjson.dumps(row.document()).decode(), flush=True)  # noqa: T201
-    if not rows:
+    rows = (row for name in chosen for row in imported(name)(run))
+    first = next(rows, None)
+    if first is None:
         raise SettingsError(f"{folder} has no data set {only or ''} for {', '.join(chosen)}")
-    if not as_json:
-        Console().print(table(rows))
-
-
-def table(rows: list[Row]) -> Table:
-    """For people."""
-    shown = Table("suite", "set", "metric", "ours", "95 %", "beside it")
-    for row in rows:
-        interval = "" if row.interval is None else "{:.4f} – {:.4f}".format(*row.interval)
-        beside = ", ".join(f"{name} {value:.4f}" for name, value in row.baselines.items())
-        shown.add_row(row.suite, row.set, row.metric, f"{row.ours:.4f}", interval, beside)
-    return shown
+    if as_json:
+        for row in chain([first], rows):
+            print(orjson.dumps(row.document()).decode(), flush=True)  # noqa: T201
+        return
+    for table in tables(chain([first], rows)):
+        Console().print(table)
