@@ -15,6 +15,7 @@ from encoders.behavior import STATE
 from encoders.image import ImageEncoder
 from encoders.protocol import VECTOR
 from encoders.text import Bags, TextEncoder
+from fusion.disturbance import disturbed
 from fusion.heads.protocol import FUSED
 from fusion.model import SLOTS, Fusion, Slots
 
@@ -179,17 +180,3 @@ def descend(loss: Tensor, *optimisers: torch.optim.Optimizer) -> None:
 def some(titles: Bags) -> Bags:
     """Without three tenths of the tokens."""
     return titles._replace(trust=titles.trust * (torch.rand(len(titles.trust)) >= 0.3))
-
-
-def disturbed(pixels: Tensor) -> Tensor:
-    """Photos mirrored, turned, scaled, moved and relit by chance: (n, 3, h, w) uint8 to 0..1 float."""
-    n = len(pixels)
-    x = pixels.float() / 255
-    x = torch.where(torch.rand(n, 1, 1, 1) < 0.5, x.flip(-1), x)
-    turn, scale = 0.35 * (torch.rand(n) - 0.5), 1 + 0.35 * (torch.rand(n) - 0.5)
-    move = 0.25 * (torch.rand(n, 2) - 0.5)
-    along, across = scale * turn.cos(), scale * turn.sin()
-    affine = torch.stack([along, -across, move[:, 0], across, along, move[:, 1]], -1).view(n, 2, 3)
-    grid = F.affine_grid(affine, list(x.shape), align_corners=False)
-    x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
-    return (x * (1 + 0.2 * torch.randn(n, 3, 1, 1))).clamp(0, 1)

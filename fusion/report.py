@@ -110,8 +110,10 @@ def next_item_report(model: FusedModel, browsing: Browsing) -> dict[str, float]:
             continue
         recent = notes.recent_item[cases]
         rows = browsing.index.rows(wanted[cases])[:, None]
-        ours = retrieve.rows(output.raw["recommendations"][torch.from_numpy(cases)], recent, TOP)[0]
-        alone = browsing.index.recommend(recent, TOP)[0]
+        category = example.features.category[cases]
+        direction = output.raw["recommendations"][torch.from_numpy(cases)]
+        ours = retrieve.rows(direction, recent, TOP, category=category)[0]
+        alone = browsing.index.recommend(recent, TOP, category=category)[0]
         hits += [(found == rows)[rows[:, 0] >= 0].sum() for found in (ours, alone, popular[None])]
         repeats += int((recent == wanted[cases][:, None]).any(1).sum())
         count += len(cases)

@@ -10,6 +10,7 @@ from torch import nn
 
 from fusion.material import Material
 from fusion.model import FusedModel, ModelConfig
+from fusion.training.answers import learn_answers
 from fusion.training.bench import Bench
 from fusion.training.calibration import calibrate
 from fusion.training.journal import Journal
@@ -48,6 +49,7 @@ def train(
     learned, valid = ready(bench.model, material.sequences), ready(bench.model, material.sequences_valid)
     pretrain(bench, learned, valid)
     learn_sequences(bench, learned, valid)
+    learn_answers(bench, learned, valid)
     model = describe(bench.model.cpu(), material.sequences, plan=plan, previous=previous)
     calibrate(model, material.sequences_valid, material.texts_valid)
     bench.saved.finish()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.protocol import VECTOR
+from fusion.disturbance import disturbed
 from fusion.material import Photos
 from fusion.training.bench import Bench, shuffled
 from fusion.training.descent import Stage
@@ -53,12 +54,3 @@ def learn_photos(bench: Bench, photos: Photos, valid: Photos) -> None:
             patience=epochs,
         )
     )
-
-
-def disturbed(pixels: Tensor) -> Tensor:
-    """Photos mirrored, moved and relit by chance: (n, 3, h, w) uint8 to 0..1 float."""
-    x = pixels.float() / 255
-    x = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(-1), x)
-    shift = torch.randint(-4, 5, (2,)).tolist()
-    light = 1 + 0.2 * torch.randn(len(x), 3, 1, 1, device=x.device)
-    return (x.roll(shift, (-2, -1)) * light).clamp(0, 1)

@@ -13,6 +13,7 @@ class Plan:
     image_epochs: int = 30
     pretraining_epochs: int = 2
     epochs: int = 10
+    answer_epochs: int = 6
     patience: int = 2
     rate: float = 2e-3
     segments: int = 8
@@ -20,5 +21,5 @@ class Plan:
     device: str = "cpu"
 
 
-QUICK = Plan(text_epochs=1, voice_epochs=1, image_epochs=2, pretraining_epochs=1, epochs=2)
+QUICK = Plan(text_epochs=1, voice_epochs=1, image_epochs=2, pretraining_epochs=1, epochs=2, answer_epochs=1)
 """To see that it works, not to judge."""

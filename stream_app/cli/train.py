@@ -42,6 +42,9 @@ def train(
         Text, typer.Option(help="static: hashed words; recurrent: a GRU over them; the others: a frozen transformer.")
     ] = Text.static,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most so many over the sequences.")] = None,
+    pretraining: Annotated[
+        int | None, typer.Option(min=0, help="At most so many without labels first; 0 shows what they are worth.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A small part, to see that it works: not to judge.")] = False,
     folds: Annotated[
         int, typer.Option(min=0, help="Cross-validation: later events of other users, so many times.")
@@ -70,6 +73,7 @@ def train(
             text=text.value,
             seed=seed,
             epochs=epochs,
+            pretraining=pretraining,
             quick=quick,
             folds=folds,
             resume=resume,

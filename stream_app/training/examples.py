@@ -61,7 +61,8 @@ def outcomes_of(events: EventBatch, user: NDArray[np.int64], bots: NDArray[np.fl
     last = np.append(np.flatnonzero(fresh)[1:] - 1, n - 1)  # of each session
     returns = np.append(user[last[:-1] + 1] == user[last[:-1]], False)
     away_ms = np.where(returns, time[np.minimum(last + 1, n - 1)], end_ms) - time[last]
-    churn = np.where(away_ms > horizon_ms, 1.0, np.where(returns, 0.0, np.nan))
+    watched = end_ms - time[last] >= horizon_ms  # else only those who came back would be known
+    churn = np.where(watched, away_ms > horizon_ms, np.nan)
     rating = events.rating
     said = ~np.isnan(rating) & (events.text != None)  # noqa: E711  elementwise
     felt = np.select([rating < 2.5, rating < 3.5], [NEGATIVE, NEUTRAL], POSITIVE)

@@ -104,7 +104,12 @@ def browsing(log: Log) -> Browsing:
     index.append(
         1,
         ItemActivity.of(
-            early.product, early.item, session=session, event_time_ms=early.event_time_ms, strength=strength
+            early.product,
+            early.item,
+            session=session,
+            event_time_ms=early.event_time_ms,
+            strength=strength,
+            category=early.category,
         ),
     )
     return Browsing(index, examples_of(log), since_ms)

@@ -43,6 +43,7 @@ class Order:
     text: str = "static"
     seed: int = 0
     epochs: int | None = None
+    pretraining: int | None = None
     quick: bool = False
     folds: int = 0
     resume: bool = False
@@ -55,7 +56,9 @@ class Order:
         """For the training itself."""
         plan = QUICK if self.quick else Plan()
         device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
-        return replace(plan, seed=self.seed, device=device, epochs=self.epochs or plan.epochs)
+        given = {"epochs": self.epochs, "pretraining_epochs": self.pretraining}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(plan, seed=self.seed, device=device, **chosen)
 
 
 def train(order: Order) -> Figures:

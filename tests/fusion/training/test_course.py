@@ -21,7 +21,7 @@ from fusion.training import Journal, Plan, Saved, encoded, preparation, train
 from fusion.training.descent import Best, Stage, descend
 from tests.fusion.shoppers import ACTIONS, photo, shoppers
 
-PLAN = Plan(text_epochs=2, voice_epochs=1, image_epochs=2, pretraining_epochs=1, epochs=2, segments=2)
+PLAN = Plan(text_epochs=2, voice_epochs=1, image_epochs=2, pretraining_epochs=1, epochs=2, answer_epochs=2, segments=2)
 CONFIG = ModelConfig(actions=ACTIONS)
 
 
@@ -87,7 +87,7 @@ def whole(material: Material) -> Mapping[str, torch.Tensor]:
     return train(material, CONFIG, plan=PLAN, journal=quiet()).state_dict()
 
 
-@pytest.mark.parametrize("after", [2, 3, 6])
+@pytest.mark.parametrize("after", [2, 3, 6, 9])
 def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     after: int, material: Material, whole: Mapping[str, torch.Tensor], tmp_path: Path
 ) -> None:

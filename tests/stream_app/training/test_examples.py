@@ -53,6 +53,13 @@ def test_labels_are_what_happened_after_the_event() -> None:
     assert outcomes.next_item.tolist() == [hash64("p1"), hash64("p2"), hash64("p3"), 0, 0, 0]
 
 
+def test_who_came_back_is_not_told_sooner_than_who_stayed_away() -> None:
+    """Else, where a log is short, all that is known of leaving would be that nobody left."""
+    (example,) = examples_of(log(click(0, 0, "view"), click(1, DAY_MS, "view"), end_ms=5 * DAY_MS))
+    assert np.isnan(example.outcomes.churn).all()
+    assert example.outcomes.away_s.tolist() == [86_400, -4 * 86_400], "the intervals that passed are learned from"
+
+
 def test_users_do_not_mix() -> None:
     (example,) = examples_of(
         log(

@@ -1,0 +1,48 @@
+"""The heads that learn alone leave everything else as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from fusion.model import FusedModel, ModelConfig
+from fusion.training import Journal, Saved
+from fusion.training.answers import ALONE, learn_answers, seen, told
+from fusion.training.bench import Bench
+from fusion.training.sequences import ready
+from tests.fusion.shoppers import ACTIONS
+from tests.fusion.training.test_course import PLAN, example, quiet
+
+
+def bench(journal: Journal) -> Bench:
+    torch.manual_seed(0)
+    model = FusedModel(ModelConfig(actions=ACTIONS)).eval()
+    return Bench(model, replace(PLAN, answer_epochs=20, patience=20), np.random.default_rng(0), journal, Saved())
+
+
+def test_only_these_heads_learn_and_answer_better() -> None:
+    journal = quiet()
+    made = bench(journal)
+    model = made.model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    given = ready(model, [example(seed) for seed in range(3)])
+    fused, labels = told(made, given)
+    losses = [model.head(name).loss(model.head(name)(fused), labels).item() for name in ALONE]
+    learn_answers(made, given, given)
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed
+    assert all(name.startswith(tuple(f"heads.{head}." for head in ALONE)) for name in changed)
+    for name, loss in zip(ALONE, losses, strict=True):
+        assert model.head(name).loss(model.head(name)(fused), labels).item() < loss
+
+
+def test_events_are_seen_alike_each_time() -> None:
+    made = bench(quiet())
+    given = ready(made.model, [example(1)])
+    one, other = seen(made, given)[0], seen(made, given)[0]
+    assert torch.equal(one.vector, other.vector), "a resumed training goes on with the same"
+    plain = told(made, given)[0]
+    assert (one.mask[: len(plain.mask)] & ~plain.mask == 0).all()
+    assert (one.mask[: len(plain.mask)] != plain.mask).any(), "some modalities are hidden"
