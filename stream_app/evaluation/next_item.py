@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fusion import knn_tuning
 from fusion.session_counts import item_knn, popular, popularity, session_popular
 from fusion.session_encoder import EncoderSettings
 from fusion.session_knn import KnnSettings
@@ -28,7 +29,7 @@ from fusion.session_recommender import (
     SessionRecommender,
 )
 from fusion.session_training import TrainingSettings
-from fusion.sessions import Cases, Rows, Sessions
+from fusion.sessions import Cases, Rows, Sessions, cases
 from stream_app.errors import SettingsError
 from stream_app.evaluation.resampling import mean_interval
 from stream_app.evaluation.row import Row, Run
@@ -42,6 +43,8 @@ PUBLISHED: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     }
 }
 K = 20
+TAIL, TUNING_CASES = 0.05, 4_000
+"""What the session kNN beside ours is tuned on: so many cases of the newest share of the training."""
 METRICS = ("P@20", "MRR@20")
 Gains = dict[str, NDArray[np.float64]]
 """Of each metric, what every case counts for."""
@@ -186,7 +189,18 @@ def counted(data: Data) -> dict[str, Rows]:
         "s_pop": session_popular(prefix, count, K),
         "item_knn": item_knn(data.train, data.items, prefix.newest(1)[:, 0], K),
         "session_knn": SessionNeighbors(data.train, memory).best(prefix, K)[0],
+        "session_knn_tuned": SessionNeighbors(data.train, tuned_memory(data.train, memory)).best(prefix, K)[0],
     }
+
+
+def tuned_memory(train: Sessions, memory: KnnSettings) -> KnnSettings:
+    """The settings that answer best about some cases of the newest sessions, those learned last."""
+    cut = int(len(train) * (1 - TAIL))
+    tail = cases(train.between(cut, len(train)))
+    tail = tail.some(np.sort(np.random.default_rng(0).permutation(len(tail))[:TUNING_CASES]))
+    head = SessionNeighbors(train.between(0, cut), memory).index
+    recent = tail.prefix.newest(memory.recent)[:, ::-1].astype(np.uint64)
+    return knn_tuning.tuned([knn_tuning.Cases(head, recent, tail.target.astype(np.uint64))], memory)
 
 
 def gains(top: Rows, target: Rows) -> Gains:
