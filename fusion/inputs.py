@@ -23,6 +23,8 @@ SILENT = ("review", "voice")
 """Actions that are words only: they leave the behaviour modality absent where nothing else was done."""
 VISIT_H = 0.5
 """A pause of so many hours ends a visit."""
+RECENT = 10
+"""Newest items of a user that recommendations are drawn from; some of them no item, or one twice."""
 QUERY = "search"
 """The action whose text is no opinion."""
 
@@ -97,7 +99,7 @@ class Preparation:
         self.does = np.array([name not in SILENT for name in actions] + [True] * (256 - len(actions)))
         self.asks = np.array([name == QUERY for name in actions] + [False] * (256 - len(actions)))
 
-    def __call__(self, features: FeatureBatch, *, images: bool = True, recent: int = 10) -> tuple[Inputs, Notes]:
+    def __call__(self, features: FeatureBatch, *, images: bool = True) -> tuple[Inputs, Notes]:
         """Inputs for the device and what is needed afterwards."""
         n, users = len(features), len(features.carried)
         if n == 0:
@@ -145,7 +147,7 @@ class Preparation:
             last,
             times,
             sures,
-            recent_items(features, recent),
+            recent_items(features, RECENT),
             aloud & (memories["voice"].pick.numpy() >= 0),
         )
         inputs = Inputs(

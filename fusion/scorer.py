@@ -102,7 +102,7 @@ class Scorer:
             raise ValueError(f"unknown tier {tier!r}, not one of {', '.join(TIERS)}")
         if len(features) == 0:
             return self._nothing(features, tier)
-        inputs, notes = self._prepare(features, images=tier == "full", recent=self.index.settings.recent)
+        inputs, notes = self._prepare(features, images=tier == "full")
         told("prepare")
         output = self._net(inputs if self._device.type == "cpu" else inputs.to(self._device))
         told("model")
@@ -110,7 +110,9 @@ class Scorer:
         told("columns")
         shares = self._shares(output.views, output.fused, columns, notes.spoken)
         told("shapley")
-        products, scores = self._retrieve(output.raw["recommendations"], notes.recent_item, self._k)
+        products, scores = self._retrieve(
+            output.raw["recommendations"], notes.recent_item, self._k, category=features.category
+        )
         columns["recommendations"] = {"product_id": products, "score": scores}
         told("recommend")
         carried = carry(features.carried, notes, output)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from stream_app.cli.options import DataDir, Json
 from stream_app.errors import SettingsError
-from stream_app.evaluation import SUITES, Run
+from stream_app.evaluation import INVENTED, SUITES, Run
 from stream_app.evaluation import suite as imported
 from stream_app.evaluation.table import tables
 
@@ -34,15 +34,15 @@ def evaluate(
     if unknown := set(chosen) - set(SUITES):
         raise SettingsError(f"no suite {unknown.pop()!r}; there are {', '.join(SUITES)}")
     folder = data or load().test_data
-    if folder is None or not folder.is_dir():
+    if not set(chosen) <= set(INVENTED) and (folder is None or not folder.is_dir()):
         raise SettingsError(f"no data folder {folder}: name it with --data or STREAM_APP_TEST_DATA")
-    run = Run(folder, only=only, seeds=seeds, quick=quick, pictures=pictures)
+    run = Run(folder or Path(), only=only, seeds=seeds, quick=quick, pictures=pictures)
     if pictures is not None:
         pictures.mkdir(parents=True, exist_ok=True)
     rows = (row for name in chosen for row in imported(name)(run))
     first = next(rows, None)
     if first is None:
-        raise SettingsError(f"{folder} has no data set {only or ''} for {', '.join(chosen)}")
+        raise SettingsError(f"{run.data} has no data set {only or ''} for {', '.join(chosen)}")
     if as_json:
         for row in chain([first], rows):
             print(orjson.dumps(row.document()).decode(), flush=True)  # noqa: T201

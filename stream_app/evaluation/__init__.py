@@ -5,10 +5,12 @@ from typing import cast
 
 from stream_app.evaluation.row import Row, Run, Suite
 
-__all__ = ["SUITES", "Row", "Run", "Suite", "suite"]
+__all__ = ["INVENTED", "SUITES", "Row", "Run", "Suite", "suite"]
 
 SUITES = ("next-item", "sentiment", "intent", "voice", "image", "fusion", "purchase", "calibration", "cost")
 """Each is a module of this package with a function of the same name."""
+INVENTED = ("cost",)
+"""Suites that need no data folder."""
 
 
 def suite(name: str) -> Suite:

@@ -26,21 +26,24 @@ def traffic(events: int, *, seed: int = 0) -> EventBatch:
 
 
 def learn_catalogue(index: ItemIndex, events: EventBatch) -> None:
-    """The index as after these events, and before them a visit to each of the products that nobody of them met."""
-    bought = events.take(events.item > 0)
-    unseen = ITEMS - len(np.unique(bought.item))
+    """The index as after these events, and before them a visit to each of the products that they say nothing about."""
+    strength = strength_codes(ACTIONS)[events.action]
+    told = (events.item > 0) & (strength > 0)  # being shown says nothing
+    chosen, strength = events.take(told), strength[told]
+    unseen = ITEMS - len(np.unique(chosen.item))
     names = np.array([f"shelf-{number}" for number in range(unseen)], object)
     hashes = np.array([hash64(name) for name in names], np.uint64)
-    session = np.array([hash64(user.decode()) for user in bought.user], np.uint64)
+    session = np.array([hash64(user.decode()) for user in chosen.user], np.uint64)
     first = np.full(unseen, START_MS - 86_400_000)
     index.append(
         1,
         ItemActivity.of(
-            np.concatenate([names, bought.product]),
-            np.concatenate([hashes, bought.item]),
+            np.concatenate([names, chosen.product]),
+            np.concatenate([hashes, chosen.item]),
             session=np.concatenate([np.arange(6, unseen + 6, dtype=np.uint64) // np.uint64(6), session]),
-            event_time_ms=np.concatenate([first, bought.event_time_ms]),
-            strength=np.concatenate([np.ones(unseen, np.uint8), strength_codes(ACTIONS)[bought.action]]),
+            event_time_ms=np.concatenate([first, chosen.event_time_ms]),
+            strength=np.concatenate([np.ones(unseen, np.uint8), strength]),
+            category=np.concatenate([np.zeros(unseen, np.uint64), chosen.category]),
         ),
     )
 

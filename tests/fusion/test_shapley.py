@@ -10,11 +10,15 @@ import torch
 from torch import Tensor
 
 from fusion.features import FeatureBatch
+from fusion.heads.binary import Binary
 from fusion.heads.protocol import Fused
 from fusion.model import MODALITIES, SLOT_MODALITY, Output
 from fusion.scorer import Scorer
 from fusion.shapley import ANSWERS, coalitions, weights
 from tests.fusion.shoppers import ACTIONS, shoppers
+
+NOISE = 4e-6
+"""What 16 float32 probabilities of one event differ by in all, computed alone and in a batch."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +39,8 @@ def answers(scorer: Scorer, output: Output, row: int, shown: set[int], spoken: b
     said = (MODALITIES.index("voice") if spoken else MODALITIES.index("text")) in shown
     one = Fused(*(part[row : row + 1] for part in output.fused))
     mask = torch.tensor([sum(1 << modality for modality in shown)])
-    given = Fused(vector, one.opinion * said, one.has_opinion & said, one.items, one.rhythm, mask)
+    acts = 0 in shown
+    given = Fused(vector, one.opinion * said, one.has_opinion & said, one.items * acts, one.rhythm * acts, mask)
     parts = []
     for name in ANSWERS:
         columns = scorer.heads[name].columns(scorer.heads[name](given))
@@ -45,7 +50,7 @@ def answers(scorer: Scorer, output: Output, row: int, shown: set[int], spoken: b
 
 def test_shares_are_the_mean_over_all_orders_of_joining(scorer: Scorer, batch: FeatureBatch) -> None:
     shares = scorer.score(batch).modalities
-    counts = set()
+    counts, far = set(), 0
     with torch.inference_mode():
         inputs, notes = scorer._prepare(batch)
         output = scorer._net(inputs)
@@ -65,9 +70,9 @@ def test_shares_are_the_mean_over_all_orders_of_joining(scorer: Scorer, batch: F
                     before = after
             for modality, value in total.items():
                 moved[modality] = value.abs().sum()
-            np.testing.assert_allclose(
-                shares[row], moved / max(moved.sum(), 1e-12), atol=1e-3
-            )  # shares of movements as small as float32 sees
+            np.testing.assert_allclose(shares[row] * moved.sum(), moved, atol=NOISE)
+            far += moved.sum() > 1000 * NOISE
+    assert far > len(batch) / 2, "so little moves that rounding decides"
     assert counts >= {1, 2, 3, 4}, "the batch must have every number of players"
 
 
@@ -91,6 +96,8 @@ def test_a_modality_that_moves_nothing_is_listed_and_all_share_evenly(batch: Fea
         for name in ANSWERS:
             for parameter in dull._net.heads[name].parameters():
                 parameter.zero_()
+            if isinstance(head := dull._net.heads[name], Binary):
+                head.shift.zero_()  # what calibration adds differs between masks
             if name == "anomaly":
                 dull._net.heads[name].usual[1] = 1e9  # everybody is as usual
     shares = dull.score(batch).modalities
