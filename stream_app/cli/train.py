@@ -52,6 +52,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last epoch of a killed training.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed and data give the same model on a CPU.")] = 0,
+    encoders: Annotated[
+        Path | None, typer.Option(help="An artefact whose words, voices and photos are taken, not learned anew.")
+    ] = None,
     previous: Annotated[Path | None, typer.Option(help="An artefact whose segment ids are kept.")] = None,
 ) -> None:
     """Train the fused model from the simulator and the permissively licensed data sets, or from recorded topics.
@@ -78,6 +81,7 @@ def train(
             folds=folds,
             resume=resume,
             device=device,
+            encoders=encoders,
             previous=previous,
         )
     )

@@ -25,8 +25,10 @@ from stream_app.training.gathering import Gathered, data_sets, recorded_stream
 from stream_app.training.logs import HISTORY
 from stream_app.training.topics import recorded
 
-VERSION = "1.1.0"
+VERSION = "1.1.1"
 SAVED = "training.safetensors"
+ASKED = ("fusion", "text", "seed", "epochs", "pretraining")
+"""Options of which the card tells, where they were given."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Order:
     folds: int = 0
     resume: bool = False
     device: str = "auto"
+    encoders: Path | None = None
+    """An artefact whose words, voices and photos are taken instead of learned anew."""
     previous: Path | None = None
     """An artefact whose segment ids are kept."""
 
@@ -59,6 +63,15 @@ class Order:
         given = {"epochs": self.epochs, "pretraining_epochs": self.pretraining}
         chosen = {name: value for name, value in given.items() if value is not None}
         return replace(plan, seed=self.seed, device=device, **chosen)
+
+    @property
+    def command(self) -> str:
+        """What makes the same again, but for folders and what is as usual."""
+        usual = Order(self.out)
+        words = ["stream-app train --out DIR", "--data DIR" if self.topics is None else "--from-topics"]
+        words += [f"--{name} {getattr(self, name)}" for name in ASKED if getattr(self, name) != getattr(usual, name)]
+        words += [f"--{name} FILE" for name in ("encoders", "previous") if getattr(self, name) is not None]
+        return " ".join([*words, "--quick"] if self.quick else words)
 
 
 def train(order: Order) -> Figures:
@@ -80,7 +93,9 @@ def train(order: Order) -> Figures:
         text=order.text,
     )
     previous = load_checkpoint(order.previous).model if order.previous is not None else None
-    known = None if order.topics is None else previous or load_checkpoint(ARTEFACT).model
+    known = load_checkpoint(order.encoders).model if order.encoders is not None else None
+    if known is None and order.topics is not None:
+        known = previous or load_checkpoint(ARTEFACT).model
     saved = Saved(order.out / SAVED, resume=order.resume)
     model = fit(
         given.material, config, plan=order.plan, journal=journal, saved=saved, encoders=known, previous=previous
@@ -89,7 +104,15 @@ def train(order: Order) -> Figures:
     model = load_checkpoint(order.out / ARTEFACT.name).model  # measured as it is stored
     figures = measure(model, given.unseen)
     learned = size_of(given.material.sequences)
-    card = model_card(model.config, figures, digest=digest, texts=given.material.texts, events=learned)
+    card = model_card(
+        model.config,
+        figures,
+        digest=digest,
+        texts=given.material.texts,
+        events=learned,
+        command=order.command,
+        recorded=order.topics is not None,
+    )
     (order.out / "MODEL_CARD.md").write_text(card, "utf-8")
     journal.console.print(table(figures))
     journal.console.print(both_sets(model, given.material.sequences, given.unseen.sequences))

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from fusion.material import Example
 from fusion.model import FusedModel, ModelConfig
 from fusion.training import Journal, Saved
 from fusion.training.answers import ALONE, learn_answers, seen, told
 from fusion.training.bench import Bench
-from fusion.training.sequences import ready
+from fusion.training.sequences import balanced, ready
 from tests.fusion.shoppers import ACTIONS
 from tests.fusion.training.test_course import PLAN, example, quiet
 
@@ -46,3 +47,14 @@ def test_events_are_seen_alike_each_time() -> None:
     plain = told(made, given)[0]
     assert (one.mask[: len(plain.mask)] & ~plain.mask == 0).all()
     assert (one.mask[: len(plain.mask)] != plain.mask).any(), "some modalities are hidden"
+
+
+def test_recorded_people_have_as_many_turns_as_the_invented() -> None:
+    def of(anomaly: float) -> Example:
+        given = example(1)
+        return given._replace(outcomes=given.outcomes._replace(anomaly=np.full(60, anomaly, np.float32)))
+
+    invented, recorded = [of(0.0)] * 7, [of(np.nan)] * 2
+    assert balanced([*invented, *recorded]) == [*range(7), 7, 7, 7, 8, 8, 8]
+    assert balanced(recorded) == [0, 1]
+    assert balanced(invented) == [*range(7)]

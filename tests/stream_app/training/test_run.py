@@ -8,6 +8,7 @@ import pytest
 
 from fusion.checkpoint import load_checkpoint
 from stream_app.errors import DependencyError
+from stream_app.settings import load
 from stream_app.training import run
 from stream_app.training.gathering import recorded_stream
 from stream_app.training.logs import simulated
@@ -37,3 +38,9 @@ def test_a_quick_training_on_the_data_sets(tmp_path: Path, data_dir: Path) -> No
 def test_without_pretraining_there_is_none(tmp_path: Path) -> None:
     assert Order(tmp_path, pretraining=0, quick=True).plan.pretraining_epochs == 0
     assert Order(tmp_path, quick=True).plan.pretraining_epochs > 0
+
+
+def test_a_model_says_how_it_was_made(tmp_path: Path) -> None:
+    made = Order(tmp_path, fusion="concat", pretraining=0, quick=True, encoders=run.ARTEFACT).command
+    assert made == "stream-app train --out DIR --data DIR --fusion concat --pretraining 0 --encoders FILE --quick"
+    assert Order(tmp_path, topics=load()).command == "stream-app train --out DIR --from-topics"
