@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 
 from fusion.inputs import CARRIED
@@ -47,10 +49,8 @@ k-means over where the training users ended up, largest first; named by the trai
 {segments}.
 
 ## What it cannot do
-- {fitted} Real bots are subtler than the simulated ones,
-  which walk the catalogue at a steady pace; a user unlike all of training scores up to 0.5 without being a known kind
-  of bot.
-- Churn is ranked mostly by how often and how lately somebody came: {churn}.
+{fitted}
+{churn}
 - Sentiment is good in English and Chinese reviews; Spanish and German know a few invented sentences; any other
   language gets a vector but no learned feeling. Irony and "not bad at all" are beyond a bag of n-grams.
 - The photo encoder knows clothes and accessories. An embedding that you send is projected by a fixed random matrix:
@@ -75,10 +75,14 @@ RECORDED = """\
 | the recorded topics of a broker | their owner's | behaviour, purchase, churn |
 | an earlier model | its card's | words, voices, photos, sentiment |"""
 FITTED = {
-    False: """Purchase, churn and bot scores were fitted to invented shoppers and to small real logs: rank with them,
-  recalibrate on your own log before acting on their level.""",
-    True: """Nobody said who in the recorded topics is a bot, so that score has learned nothing there.""",
+    False: "Purchase, churn and bot scores were fitted to invented shoppers and to small real logs: rank with them, "
+    "recalibrate on your own log before acting on their level.",
+    True: "Nobody said who in the recorded topics is a bot, so that score has learned nothing there.",
 }
+BOTS = (
+    "Real bots are subtler than the simulated ones, which walk the catalogue at a steady pace; a user unlike all of "
+    "training scores up to 0.5 without being a known kind of bot."
+)
 CUSTOMS = {
     "cdnow": "one shop of 1997 with a purchase now and then",
     "simulated": "people who stay away by chance more than by a reason that could be learned",
@@ -94,8 +98,8 @@ def model_card(
         command=command,
         sources=RECORDED if recorded else DATA_SETS,
         amount=amount if recorded else f"{amount} Nothing came from research-only sets.",
-        fitted=FITTED[recorded],
-        churn=churn_told(figures),
+        fitted=fill(f"- {FITTED[recorded]} {BOTS}"),
+        churn=fill(f"- Churn is ranked mostly by how often and how lately somebody came: {churn_told(figures)}"),
         name=config.name,
         version=config.version,
         fusion={"gated": "a gated", "concat": "a concatenating"}[config.fusion],
@@ -108,12 +112,18 @@ def model_card(
     )
 
 
+def fill(point: str) -> str:
+    """A list item in lines that can be read."""
+    return textwrap.fill(point, 120, subsequent_indent="  ")
+
+
 def churn_told(figures: Figures) -> str:
     """How well, by set; of the sets that we know, what is special about them."""
-    told_of = []
+    parts = []
     for name, values in figures.items():
         head, _, source = name.partition(", ")
         if head == "churn":
-            about = f" ({CUSTOMS[source]})" if source in CUSTOMS else ""
-            told_of.append(f"AUC {values['auc']:.2f} on {source}{about}, where 0.50 is chance")
-    return ";\n  ".join(told_of) or "how well is not known, as nobody was watched for long enough"
+            parts.append(f"{values['auc']:.2f} on {source}" + (f" ({CUSTOMS[source]})" if source in CUSTOMS else ""))
+    if not parts:
+        return "how well is not known, as nobody was watched for long enough."
+    return f"the AUC is {' and '.join(parts)}; 0.50 is chance."

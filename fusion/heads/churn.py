@@ -13,7 +13,7 @@ from fusion.heads.protocol import FUSED, RHYTHM, Fused, Labels, Setup
 INTERVALS = (1 / 14, 2 / 14, 4 / 14, 7 / 14, 1.0)
 """Ends of the intervals as parts of the horizon: days 1, 2, 4, 7 and 14 of a fortnight."""
 SURE = 1e-6
-NARROW = 2
+NARROW = 8
 """Parts of the fused vector that are read: there are few who left, and all of it would tell them apart by name."""
 
 
@@ -35,7 +35,7 @@ class Churn(Binary):
 
     def forward(self, fused: Fused) -> Tensor:
         """(n, 5) logits of coming back in each interval."""
-        person = torch.tanh(self.narrow(fused.vector.detach()))  # (n, 2); what others learn stays theirs
+        person = torch.tanh(self.narrow(fused.vector))  # (n, 8)
         hidden = torch.relu(self.hidden(torch.cat([person, fused.rhythm], -1)))
         return self.calibrated(self.out(hidden), fused.mask)
 

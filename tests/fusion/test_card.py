@@ -19,9 +19,9 @@ def card(*, recorded: bool, **figures: dict[str, float]) -> str:
 
 def test_churn_is_told_as_it_was_measured() -> None:
     known = card(recorded=False, churn_cdnow={"n": 9.0, "auc": 0.6789, "base_auc": 0.5}, purchase_cdnow={"n": 9.0})
-    assert "AUC 0.68 on cdnow (one shop of 1997" in known
+    assert "the AUC is 0.68 on cdnow (one shop of 1997" in known
     assert "| churn, cdnow | 9 | auc 0.679 (0.500) |" in known
-    assert "nobody was watched for long enough" in card(recorded=False)
+    assert "as nobody was watched" in card(recorded=False)
 
 
 def test_a_recorded_stream_is_not_called_a_data_set() -> None:
