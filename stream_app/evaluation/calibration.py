@@ -32,6 +32,8 @@ FEWEST = 300
 TEST_SEED = 31
 """Where the seeds of the shops begin that no training has seen."""
 DRAWS = 200
+STRIDE = 32
+"""Of the events, every so many-th is asked about with modalities hidden."""
 
 
 class Answers(NamedTuple):
@@ -72,7 +74,7 @@ def held_out(run: Run) -> Iterator[tuple[str, list[Example]]]:
     if run.wants("simulated"):
         shops = FEW_SHOPS if run.quick else SHOPS
         logs = [
-            simulated(users=users // 4, days=days, activity=activity, seed=TEST_SEED + at)
+            simulated(users=users, days=days, activity=activity, seed=TEST_SEED + at)
             for at, (users, days, activity) in enumerate(shops)
         ]
         yield "simulated", [example for log in logs for example in examples_of(log)]
@@ -109,7 +111,7 @@ def answered(
         for name, answers in answers_of(model, output, example, every, None, user).items():
             own[name].append(answers)
         for code in range(1, MASKS) if hide else ():
-            for name, answers in answers_of(model, output, example, every[:: MASKS // 2], code, user).items():
+            for name, answers in answers_of(model, output, example, every[::STRIDE], code, user).items():
                 hidden[name].append(answers)
     return joined(own), joined(hidden)
 

@@ -25,7 +25,7 @@ SETUP = Setup((), (), nn.Embedding(9, 64))
 def test_each_mask_gets_its_own_slope_and_shift() -> None:
     torch.manual_seed(0)
     head = Purchase(SETUP)
-    raw, mask = torch.randn(8000) * 3, torch.arange(8000) % 2 + 1
+    raw, mask = torch.randn(800_000) * 3, torch.arange(800_000) % 2 + 1
     truth = torch.where(mask == 1, 0.4 * raw - 1, 2 * raw + 0.5)
     label = torch.bernoulli(torch.sigmoid(truth))
     pool = Pool()
