@@ -85,7 +85,8 @@ BOTS = (
 )
 CUSTOMS = {
     "cdnow": "one shop of 1997 with a purchase now and then",
-    "simulated": "people who stay away by chance more than by a reason that could be learned",
+    "simulated": "mostly busy shops told from quiet ones; within one, people stay away by chance more than by a reason "
+    "that could be learned",
 }
 
 
