@@ -22,6 +22,8 @@ from stream_app.transport.assignor import co_partition_assignor
 from stream_app.transport.connection import client_options
 
 MAX_BATCH_RECORDS = 2_000
+FETCH_BYTES = 16 << 10
+"""A fetch waits `fetch_max_wait_ms` for so much: under load many small answers would cost more than their records."""
 
 
 class RecordBatch:
@@ -66,6 +68,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_records=app.conf.broker_max_poll_records,
             max_poll_interval_ms=3_600_000,  # the loop may restore for long; heartbeats tell whether we live
             max_partition_fetch_bytes=4 << 20,
+            fetch_min_bytes=FETCH_BYTES,
             fetch_max_wait_ms=broker.fetch_max_wait_ms,
             session_timeout_ms=broker.session_timeout_ms,
             heartbeat_interval_ms=broker.heartbeat_interval_ms,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -44,8 +42,9 @@ from stream_app.signals.next_best_action import next_best_action
 from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.worker.inbox import Taken
-from stream_app.worker.isolation import Scored, isolate, without
+from stream_app.worker.isolation import without
 from stream_app.worker.routing import partition_of, routed
+from stream_app.worker.scoring import Scoring
 
 VERDICT_NAMES = {DUPLICATE: "duplicate", LATE: "late", PARTIAL: "partial"}
 STRENGTHS = strength_codes(ACTIONS)
@@ -106,7 +105,7 @@ class Pipeline:
         *,
         state: TaskState,
         models: Models,
-        device: Executor,
+        scoring: Scoring,
         names: TopicNames,
         settings: Settings,
         metrics: Metrics,
@@ -121,7 +120,7 @@ class Pipeline:
         self._shadowing: Shadowing | None = None
         self._grader = Grader(models.grades, session_gap_ms=settings.state.session_gap_ms)
         self._speaks = partition_of(change.KEY, settings.topics.partitions) == number  # for the models
-        self._device = device
+        self._scoring = scoring
         self._names = names
         self._inputs = (*names.inputs, names.repartition)
         self._pipeline = settings.pipeline.name
@@ -230,7 +229,7 @@ class Pipeline:
             held = features.carried
             features = replace(features, carried=recall(held, self._live.memory))
         started_s = time.perf_counter()
-        scored, cpu_s = await asyncio.get_running_loop().run_in_executor(self._device, self._score, features)
+        scored, cpu_s = await self._scoring.score(self._scorer, features)
         inference_s = time.perf_counter() - started_s
         self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
         if not scored.kept.all():
@@ -305,12 +304,6 @@ class Pipeline:
         """What this worker has to say about models."""
         word = self._models.due() if self._speaks else None
         return [] if word is None else [OutputRecord(self._names.control, change.KEY, word, partition=self._number)]
-
-    def _score(self, features: FeatureBatch) -> tuple[Scored, float]:
-        """On the device thread."""
-        cpu_s = time.thread_time()
-        scored = isolate(self._scorer.score, features)
-        return scored, time.thread_time() - cpu_s
 
     def _poisoned(self, out: Publication, events: EventBatch, records: Objects, offenders: NDArray[np.int64]) -> None:
         """Set aside what the model could not score; it was counted as predicted when it was admitted."""

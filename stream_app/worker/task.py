@@ -26,6 +26,8 @@ from stream_app.worker.routing import event_type_of
 log = logging.getLogger(__name__)
 
 Committed = Callable[[Publication], None]
+MERGE_S = 0.002
+"""How often a batch that is due looks whether the inputs that it waits for have come."""
 
 
 class Task:
@@ -60,6 +62,7 @@ class Task:
         self._commit: asyncio.Task[None] | None = None
         self._draining = False
         self._blocked_since_s: float | None = None
+        self._taken_s = 0.0  # when the last batch was, monotonic
 
     async def start(self, reader: LogReader) -> int:
         """Fence the previous owner, then restore from the changelog; returns how many records that took."""
@@ -164,8 +167,7 @@ class Task:
             return None
         if waiting < self._settings.batch_events:
             committing = self._commit is not None and not self._commit.done()
-            age_s = now_s - (self._inbox.arrived_s or now_s)
-            if committing or age_s * 1000 < self._settings.linger_ms:
+            if committing or now_s < self._due_s(waiting):
                 return None
         expecting = self._expecting()
         taken = self._inbox.take(self._settings.batch_events, expecting)
@@ -175,17 +177,26 @@ class Task:
                 return None
             taken = self._inbox.take(self._settings.batch_events)
         self._blocked_since_s = None
+        self._taken_s = now_s
         return taken
 
+    def _due_s(self, waiting: int) -> float:
+        """When so few may be taken, monotonic: soon after a silence; otherwise once they are enough, or at a pace."""
+        lingered_s = (self._inbox.arrived_s or 0.0) + self._settings.linger_ms / 1000
+        if waiting >= self._settings.pace_events:
+            return lingered_s
+        return max(lingered_s, self._taken_s + self._settings.pace_ms / 1000)
+
     async def _wait(self, next_tick_s: float) -> None:
-        """Until something changes: news, a commit, the end of a linger, or the tick."""
-        timeout_s = max(next_tick_s - time.monotonic(), 0)
+        """Until something changes: news, a commit, the time of the next batch, or the tick."""
+        now_s = time.monotonic()
+        timeout_s = max(next_tick_s - now_s, 0)
         news = asyncio.ensure_future(self._news.wait())
         waiters: list[asyncio.Future[Any]] = [news]
-        if len(self._inbox):
-            timeout_s = min(timeout_s, 0.002)
-            if self._commit is not None and not self._commit.done():
-                waiters.append(self._commit)
+        if self._commit is not None and not self._commit.done():
+            waiters.append(self._commit)
+        elif waiting := len(self._inbox):
+            timeout_s = min(timeout_s, max(self._due_s(waiting) - now_s, MERGE_S))
         await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
 

@@ -40,6 +40,7 @@ from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import partition_of
+from stream_app.worker.scoring import Scoring
 from stream_app.worker.serving import Serving
 from stream_app.worker.supervisor import RESTARTS
 from stream_app.worker.task import Task
@@ -67,6 +68,7 @@ class Worker:
         self._status = Status(self._metrics)
         self._live = Live(self._metrics, self._status)
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._scoring = Scoring(self._device)
         self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
         self._tasks: dict[int, Task] = {}
         self._received: dict[TP, int] = {}
@@ -244,7 +246,7 @@ class Worker:
             number,
             state=state,
             models=self._models,
-            device=self._device,
+            scoring=self._scoring,
             names=self._names,
             settings=settings,
             metrics=self._metrics,

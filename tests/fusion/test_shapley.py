@@ -96,7 +96,7 @@ def test_a_modality_that_moves_nothing_is_listed_and_all_share_evenly(batch: Fea
         for name in ANSWERS:
             for parameter in dull._net.heads[name].parameters():
                 parameter.zero_()
-            if isinstance(head := dull._net.heads[name], Binary):
+            if isinstance(head := dull.heads[name], Binary):
                 head.shift.zero_()  # what calibration adds differs between masks
             if name == "anomaly":
                 dull._net.heads[name].usual[1] = 1e9  # everybody is as usual

@@ -26,6 +26,7 @@ from stream_app.records import OutputRecord, Record
 from stream_app.settings import Settings, load
 from stream_app.state import StateSettings, TaskState
 from stream_app.worker.pipeline import Pipeline
+from stream_app.worker.scoring import Scoring
 from tests.stream_app.models.variants import other_encoders, other_heads, variant
 from tests.stream_app.worker.test_isolation import DAY_MS, NAMES, START_MS, arrived, taken
 
@@ -215,7 +216,7 @@ class Line:
             inputs=5,
         )
         self.pipeline = Pipeline(
-            0, state=self.state, models=models, device=device, names=NAMES, settings=settings, metrics=metrics
+            0, state=self.state, models=models, scoring=Scoring(device), names=NAMES, settings=settings, metrics=metrics
         )
 
     async def feed(self, records: list[Record], batch: int) -> list[OutputRecord]:

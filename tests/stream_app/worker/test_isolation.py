@@ -32,6 +32,7 @@ from stream_app.state import StateSettings, TaskState
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import HOPELESS, isolate
 from stream_app.worker.pipeline import Pipeline
+from stream_app.worker.scoring import Scoring
 
 START_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
@@ -106,7 +107,7 @@ def run(scorer: Cursed, records: list[Record], batch: int) -> tuple[list[OutputR
             served = Served(scorer, load_checkpoint(ARTEFACT).model.config, named, memory=1)
             models = Models(served, settings=SETTINGS, metrics=metrics, device=device)
             pipeline = Pipeline(
-                0, state=state, models=models, device=device, names=NAMES, settings=SETTINGS, metrics=metrics
+                0, state=state, models=models, scoring=Scoring(device), names=NAMES, settings=SETTINGS, metrics=metrics
             )
             made: list[OutputRecord] = []
             for first in range(0, len(records), batch):

@@ -1,0 +1,133 @@
+"""Scores what several tasks bring: while the device is busy their batches gather, and then go through it together.
+
+A call of the model costs as much as dozens of events, so small batches of many tasks would spend their time on calls.
+Users of two tasks are different ones, and an answer does not depend on what else is in a batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import fields
+from typing import NamedTuple
+
+import numpy as np
+
+from fusion.features import FeatureBatch, PredictionBatch
+from fusion.scorer import Scorer
+from stream_app.worker.isolation import Scored, isolate
+
+MOST_EVENTS = 4_096
+"""Of one call."""
+
+
+class Answer(NamedTuple):
+    """What became of one batch, and its part of the CPU seconds."""
+
+    scored: Scored
+    cpu_s: float
+
+
+class _Asked(NamedTuple):
+    scorer: Scorer
+    features: FeatureBatch
+    answer: asyncio.Future[Answer]
+
+
+class Scoring:
+    """The device thread's queue; one event loop."""
+
+    def __init__(self, device: Executor) -> None:
+        self._device = device
+        self._waiting: list[_Asked] = []
+        self._runner: asyncio.Task[None] | None = None
+
+    async def score(self, scorer: Scorer, features: FeatureBatch) -> Answer:
+        """Raises ScoringError when the model itself must be at fault."""
+        asked = _Asked(scorer, features, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run(), name="scoring")
+        return await asked.answer
+
+    async def _run(self) -> None:
+        """Until nothing waits."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            chosen = self._next()
+            answers = await loop.run_in_executor(self._device, together, chosen[0].scorer, [a.features for a in chosen])
+            for asked, answer in zip(chosen, answers, strict=True):
+                if asked.answer.cancelled():
+                    continue
+                if isinstance(answer, Exception):
+                    asked.answer.set_exception(answer)
+                else:
+                    asked.answer.set_result(answer)
+        self._runner = None
+
+    def _next(self) -> list[_Asked]:
+        """The oldest, and what may go with it: the same model's, up to MOST_EVENTS."""
+        first, events = self._waiting[0], 0
+        chosen: list[_Asked] = []
+        left: list[_Asked] = []
+        for asked in self._waiting:
+            events += len(asked.features)
+            fits = asked is first or (asked.scorer is first.scorer and events <= MOST_EVENTS)
+            (chosen if fits else left).append(asked)
+        self._waiting = left
+        return chosen
+
+
+def together(scorer: Scorer, batches: Sequence[FeatureBatch]) -> list[Answer | Exception]:
+    """One call for all; where that fails, each alone: one batch's poison is no other's. On the device thread."""
+    if len(batches) == 1:
+        return [_alone(scorer, batches[0])]
+    cpu_s = time.thread_time()
+    try:
+        whole = scorer.score(joined(batches))
+    except Exception:
+        return [_alone(scorer, batch) for batch in batches]
+    cpu_s = (time.thread_time() - cpu_s) / len(whole)
+    return [Answer(Scored(one, np.ones(len(one), bool)), cpu_s * len(one)) for one in parted(whole, batches)]
+
+
+def _alone(scorer: Scorer, batch: FeatureBatch) -> Answer | Exception:
+    cpu_s = time.thread_time()
+    try:
+        return Answer(isolate(scorer.score, batch), time.thread_time() - cpu_s)
+    except Exception as error:
+        return error
+
+
+def joined(batches: Sequence[FeatureBatch]) -> FeatureBatch:
+    """Batches of different users as one."""
+    columns = {
+        field.name: np.concatenate([getattr(batch, field.name) for batch in batches]) for field in fields(FeatureBatch)
+    }
+    users = np.cumsum([0, *(len(batch.carried) for batch in batches)])
+    columns["row"] += users[:-1].repeat([len(batch) for batch in batches])
+    return FeatureBatch(**columns)
+
+
+def parted(whole: PredictionBatch, batches: Sequence[FeatureBatch]) -> list[PredictionBatch]:
+    """The answer to `joined` as one for each batch."""
+    parts, event, user = [], 0, 0
+    for batch in batches:
+        mine, owners = slice(event, event + len(batch)), slice(user, user + len(batch.carried))
+        event, user = mine.stop, owners.stop
+        parts.append(
+            PredictionBatch(
+                columns={
+                    head: {name: column[mine] for name, column in arrays.items()}
+                    for head, arrays in whole.columns.items()
+                },
+                modalities=whole.modalities[mine],
+                carried=whole.carried[owners],
+                cold_start=whole.cold_start[mine],
+                index_position=whole.index_position,
+                tier=whole.tier,
+            )
+        )
+    return parts
