@@ -127,7 +127,7 @@ class BehaviorEncoder(nn.Module):
             [own, self.context(prepared.context).view(n, 2 * CONTEXT), self.action(prepared.action), prepared.numerics],
             -1,
         )
-        token = F.relu(self.token(token))  # (n, 128)
+        token = self.token(token, then="relu")  # (n, 128)
         state = self.recur(token, prepared)  # (n, 128)
         vector = torch.cat([state, *self.look_back(torch.cat([state, token], -1), prepared)], -1)
         seen = (prepared.look_action > 0).sum(-1)
@@ -158,7 +158,7 @@ class BehaviorEncoder(nn.Module):
         """Attention over the last positions before and at each event: read-out and mean item, both (n, 64)."""
         if not torch.is_grad_enabled() and asked.device.type == "cpu":
             read = self.quick_look(asked, steps)
-            return F.relu(self.tell(read)), read[:, :VECTOR]
+            return self.tell(read, then="relu"), read[:, :VECTOR]
         n, width = steps.look_action.shape
         items = self.item_vectors(steps.look_item.view(n * width, 2)).view(n, width, VECTOR)
         log_age = torch.log1p(steps.look_age_s / 60)
@@ -175,7 +175,7 @@ class BehaviorEncoder(nn.Module):
         counts = torch.bmm(weights, acts)  # (n, 6, a)
         counts = torch.cat([counts[:, :1], torch.log1p(counts[:, 1:])], 1).flatten(1)
         found = torch.bmm(attention[:, None], items).squeeze(1)  # (n, 64)
-        return F.relu(self.tell(torch.cat([found, counts], -1))), found
+        return self.tell(torch.cat([found, counts], -1), then="relu"), found
 
     def quick_look(self, asked: Tensor, steps: Steps) -> Tensor:
         """What `look_back` tells, (n, 64 + counts), in one pass over memory."""

@@ -118,7 +118,7 @@ class Fusion(nn.Module):
             mixed, gates = self.mixed(views.at(rows))
         else:
             mixed, gates = self.quickly_mixed(views, rows)
-        hidden = F.gelu(self.mix(mixed))
+        hidden = self.mix(mixed, then="gelu")
         return F.layer_norm(self.out(hidden) + mixed[:, :FUSED], (FUSED,)), gates
 
     def mixed(self, views: Views) -> tuple[Tensor, Tensor]:
@@ -150,7 +150,7 @@ class Concat(Fusion):
 
     def views(self, slots: Slots) -> Views:
         """Each slot through a layer of its own; there are no gates."""
-        vectors = torch.stack([F.relu(p(v)) for p, v in zip(self.project, slots.values, strict=True)], 1)
+        vectors = torch.stack([p(v, then="relu") for p, v in zip(self.project, slots.values, strict=True)], 1)
         return Views(vectors, torch.zeros_like(slots.meta[..., 0]), slots.present, slots.meta)
 
     def blend(self, views: Views, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,7 @@ class Concat(Fusion):
         seen = views.present[..., None]
         beside = [(views.vectors * seen).flatten(1), views.present.float(), (views.meta * seen).flatten(1)]
         gates = views.present / views.present.sum(-1, keepdim=True).clamp(min=1)
-        return F.layer_norm(self.out(F.gelu(self.mix(torch.cat(beside, -1)))), (FUSED,)), gates
+        return F.layer_norm(self.out(self.mix(torch.cat(beside, -1), then="gelu")), (FUSED,)), gates
 
 
 FUSIONS: dict[str, type[Fusion]] = {"gated": Fusion, "concat": Concat}

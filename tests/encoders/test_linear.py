@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from encoders.linear import ROWS, Linear
+from encoders.linear import LEAST_ROWS, WORTH, Linear, Then, filled
+
+MANY = WORTH // 7
+AFTER = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}
 
 
-@pytest.mark.parametrize("rows", [0, 1, ROWS - 1, ROWS, 3 * ROWS])
-def test_it_is_the_linear_layer_it_looks_like(rows: int) -> None:
+@pytest.mark.parametrize("then", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("rows", [0, 1, LEAST_ROWS + 1, MANY, MANY + 1, 3 * MANY])
+def test_it_is_the_linear_layer_it_looks_like(rows: int, then: Then) -> None:
     torch.manual_seed(rows)
     ours, plain = Linear(24, 7), nn.Linear(24, 7)
     plain.load_state_dict(ours.state_dict())
     given = torch.randn(rows, 24)
     with torch.inference_mode():
-        torch.testing.assert_close(ours(given), plain(given), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours(given, then), AFTER[then](plain(given)), atol=1e-5, rtol=1e-5)
 
 
 def test_it_learns() -> None:
     layer = Linear(4, 2)
-    layer(torch.ones(2 * ROWS, 4)).sum().backward()
-    torch.testing.assert_close(layer.bias.grad, torch.full((2,), 2.0 * ROWS))
+    layer(torch.ones(MANY, 4)).sum().backward()
+    torch.testing.assert_close(layer.bias.grad, torch.full((2,), float(MANY)))
+
+
+def test_few_different_numbers_of_rows_are_computed_for_little_more_work() -> None:
+    made = [filled(rows) for rows in range(1, 5000)]
+    assert all(rows <= took <= max(rows + LEAST_ROWS, 1.25 * rows) for rows, took in enumerate(made, 1))
+    assert len(set(made)) < 60
