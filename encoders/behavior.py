@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from encoders.linear import Linear
 from encoders.look_back import FADES_S, LOOKS, look_around, look_back
 from encoders.protocol import VECTOR, Encoded
+from encoders.recurrence import FEW, recur
 
 STATE = 128
 ITEM_ROWS = 4096
@@ -144,7 +145,10 @@ class BehaviorEncoder(nn.Module):
         kept = torch.exp(-F.softplus(self.decay) * torch.log1p(steps.gap_s / 60)[steps.order, None])
         state = steps.state[steps.users].float() / 127  # (u, 128)
         states: list[Tensor] = []
-        for x, keep in zip(torch.split(inward, steps.active), torch.split(kept, steps.active), strict=True):
+        quick = not torch.is_grad_enabled() and token.device.type == "cpu"
+        wide = sum(users > FEW for users in steps.active) if quick else len(steps.active)
+        sizes = [*steps.active[:wide], sum(steps.active[wide:])]
+        for x, keep in zip(torch.split(inward, sizes)[:wide], torch.split(kept, sizes)[:wide], strict=True):
             before = state[: len(x)] * keep
             h = self.across(before)
             gates = (x[:, : 2 * STATE] + h[:, : 2 * STATE]).sigmoid_()
@@ -152,7 +156,23 @@ class BehaviorEncoder(nn.Module):
             new = torch.addcmul(x[:, 2 * STATE :], reset, h[:, 2 * STATE :]).tanh_()
             state = stepped(torch.lerp(new, before, update))
             states.append(state)
+        if wide < len(steps.active):
+            states.append(self.quick_tail(inward[-sizes[-1] :], kept[-sizes[-1] :], state, steps.active[wide:]))
         return torch.cat(states)[steps.place] if states else token[:0]
+
+    def quick_tail(self, inward: Tensor, kept: Tensor, state: Tensor, active: list[int]) -> Tensor:
+        """The last steps (m, 128), of so few users that one pass over memory is quicker."""
+        states = state.new_empty(len(inward), STATE)
+        recur(
+            inward.numpy(),
+            kept.numpy(),
+            self.across.weight.detach().numpy(),
+            self.across.bias.detach().numpy(),
+            np.array(active),
+            state[: active[0]].clone().numpy(),
+            states.numpy(),
+        )
+        return states
 
     def look_back(self, asked: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
         """Attention over the last positions before and at each event: read-out and mean item, both (n, 64)."""

@@ -83,6 +83,7 @@ def test_every_encoder_file_is_registered() -> None:
         "protocol",
         "linear",
         "look_back",
+        "recurrence",
     }
     assert files == set(ENCODERS) == set(SAMPLES)
 
