@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusion.heads.protocol import Fused, Labels
 from fusion.model import MODALITIES
-from fusion.training.bench import Bench, shuffled
+from fusion.training.bench import Bench, one_cycle, shuffled
 from fusion.training.descent import Stage
 from fusion.training.encoding import device_of, disguised, labels_of, preparation
 from fusion.training.sequences import HIDDEN, WEIGHTS, Ready, mean_figures, sum_of
@@ -37,7 +37,6 @@ def learn_answers(bench: Bench, examples: Ready, valid: Ready) -> None:
     )
     fused, labels = seen(bench, examples)
     known, answers = told(bench, valid)
-    steps = max(plan.answer_epochs, 1) * -(-len(fused.vector) // BATCH)
 
     def losses(of: Fused, what: Labels) -> dict[str, Tensor]:
         return {name: WEIGHTS[name] * model.head(name).loss(model.head(name)(of), what) for name in ALONE}
@@ -52,7 +51,7 @@ def learn_answers(bench: Bench, examples: Ready, valid: Ready) -> None:
             epochs=plan.answer_epochs,
             modules=modules,
             optimisers=[optimiser],
-            schedules=[torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.rate, total_steps=steps, pct_start=0.2)],
+            schedules=[one_cycle(optimiser, plan.rate, plan.answer_epochs * -(-len(fused.vector) // BATCH))],
             batches=lambda: shuffled(len(fused.vector), BATCH, bench.rng),
             loss=loss,
             judge=lambda: mean_figures([losses(known, answers)]),

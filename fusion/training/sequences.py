@@ -13,7 +13,7 @@ from encoders.protocol import VECTOR
 from fusion.heads.protocol import FUSED
 from fusion.material import Example
 from fusion.model import MODALITIES, FusedModel, Output, recalled
-from fusion.training.bench import Bench
+from fusion.training.bench import Bench, one_cycle
 from fusion.training.descent import Judge, Stage
 from fusion.training.encoding import Encoding, device_of, disguised, encoded, labels_of, preparation
 
@@ -91,19 +91,18 @@ def sequence_stage(
     judge: Judge,
     extra: tuple[nn.Module, ...] = (),
 ) -> Stage:
-    """AdamW under one cycle (Smith and Topin 2017, arXiv 1708.07120)."""
+    """AdamW under one cycle."""
     model, rate = bench.model, bench.plan.rate
     modules = [model.behavior, model.fusion, model.heads, *extra]
     learned = [p for module in modules for p in module.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=rate, weight_decay=0.01)
     turns = balanced([example for example, _ in examples])
-    steps = max(epochs, 1) * len(turns)
     return Stage(
         name=name,
         epochs=epochs,
         modules=modules,
         optimisers=[optimiser],
-        schedules=[torch.optim.lr_scheduler.OneCycleLR(optimiser, rate * 2, total_steps=steps, pct_start=0.2)],
+        schedules=[one_cycle(optimiser, rate * 2, epochs * len(turns))],
         batches=lambda: bench.rng.permutation(turns).tolist(),
         loss=loss,
         judge=judge,

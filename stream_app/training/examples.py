@@ -21,6 +21,8 @@ SHARD = 2_500
 
 def examples_of(log: Log, *, chosen: NDArray[np.bool_] | None = None, since_ms: int = 0) -> list[Example]:
     """Every user's history as one sequence, with its outcomes; of what was before `since_ms` none is known."""
+    if not len(log.events):
+        return []
     _, user = np.unique(log.events.user.astype(bytes), return_inverse=True)
     order = np.argsort(user, kind="stable")
     outcomes = outcomes_of(log.events.take(order), user[order], log.bots[order], end_ms=log.end_ms)

@@ -14,6 +14,7 @@ from fusion.model import FusedModel, ModelConfig
 from fusion.report import Figures, Unseen, measure
 from fusion.training import Journal, Plan
 from fusion.training import train as fit
+from stream_app.errors import DependencyError
 from stream_app.events.hashing import hash64
 from stream_app.training.examples import examples_of
 from stream_app.training.logs import Log
@@ -65,9 +66,14 @@ def cross_validate(
     journal: Journal,
     encoders: FusedModel,
 ) -> Figures:
-    """Per head and figure the mean over the folds, with half of its 95 % interval as `…_within` (Student's t)."""
+    """Per head and figure the mean over the folds, with half of its 95 % interval as `…_within` (Student's t).
+
+    Raises DependencyError where a fold would have nothing to learn from, to choose by or to test.
+    """
     found: dict[str, dict[str, list[float]]] = {}
     for number, (learned, valid, test) in enumerate(folds(logs, count), 1):
+        if not (learned and valid and test):
+            raise DependencyError(f"too few users and events for {count} folds: fold {number} has a part without any")
         journal.console.print(f"[bold]fold {number} of {count}[/]")
         own = replace(material, sequences=learned, sequences_valid=valid)
         model = fit(own, config, plan=plan, journal=Journal(console=journal.console), encoders=encoders)

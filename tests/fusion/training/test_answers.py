@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from fusion.material import Example
 from fusion.model import FusedModel, ModelConfig
 from fusion.training import Journal, Saved
 from fusion.training.answers import ALONE, learn_answers, seen, told
-from fusion.training.bench import Bench
+from fusion.training.bench import Bench, one_cycle
 from fusion.training.sequences import balanced, ready
 from tests.fusion.shoppers import ACTIONS
 from tests.fusion.training.test_course import PLAN, example, quiet
@@ -58,3 +59,15 @@ def test_recorded_people_have_as_many_turns_as_the_invented() -> None:
     assert balanced([*invented, *recorded]) == [*range(7), 7, 7, 7, 8, 8, 8]
     assert balanced(recorded) == [0, 1]
     assert balanced(invented) == [*range(7)]
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_few_steps_are_enough_for_a_cycle(steps: int) -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = one_cycle(optimiser, 2.0, steps)
+    rates = [schedule.get_last_lr()[0]]
+    for _ in range(steps - 1):
+        optimiser.step()
+        schedule.step()
+        rates.append(schedule.get_last_lr()[0])
+    assert all(0 <= rate <= 2 for rate in rates)
