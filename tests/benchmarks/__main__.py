@@ -33,7 +33,26 @@ def run_latency(options: argparse.Namespace) -> dict[str, Any]:
     return {"work": "latency", "ours": ours, "peers": {}}
 
 
-WORKS = {"full": run_full, "latency": run_latency}
+def run_windows(options: argparse.Namespace) -> dict[str, Any]:
+    """Every system on the same clicks, in turns."""
+    from tests.benchmarks.windows import PEERS, windows
+    from tests.benchmarks.windows_picture import draw
+
+    result = windows(
+        events=options.events or 300_000,
+        partitions=options.partitions,
+        turns=options.turns,
+        peers=PEERS if options.peers is None else options.peers,
+        limit_s=options.limit,
+        seconds=options.seconds,
+        rate=max(options.rates),
+    )
+    if options.picture:
+        draw(result, options.picture)
+    return result
+
+
+WORKS = {"windows": run_windows, "full": run_full, "latency": run_latency}
 
 
 def show(result: dict[str, Any]) -> Table:
@@ -61,6 +80,10 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000], help="latency: events per second")
     parser.add_argument("--seconds", type=float, default=15, help="latency: how long each rate is held")
+    parser.add_argument("--turns", type=int, default=2, help="windows: how often each system has its turn")
+    parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
+    parser.add_argument("--peers", nargs="*", help="windows: these only")
+    parser.add_argument("--picture", type=Path, help="windows: a plot to this file (PNG)")
     options = parser.parse_args()
     result = WORKS[options.work](options)
     if options.json:
