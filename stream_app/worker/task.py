@@ -181,11 +181,15 @@ class Task:
         return taken
 
     def _due_s(self, waiting: int) -> float:
-        """When so few may be taken, monotonic: soon after a silence; otherwise once they are enough, or at a pace."""
+        """When so few may be taken, monotonic: soon after a silence; otherwise once they are enough, or at the pace.
+
+        All tasks keep the same beat, so that their batches meet in `Scoring`.
+        """
         lingered_s = (self._inbox.arrived_s or 0.0) + self._settings.linger_ms / 1000
-        if waiting >= self._settings.pace_events:
+        pace_s = self._settings.pace_ms / 1000
+        if waiting >= self._settings.pace_events or not pace_s or lingered_s > self._taken_s + 2 * pace_s:
             return lingered_s
-        return max(lingered_s, self._taken_s + self._settings.pace_ms / 1000)
+        return max(lingered_s, (self._taken_s // pace_s + 1) * pace_s)
 
     async def _wait(self, next_tick_s: float) -> None:
         """Until something changes: news, a commit, the time of the next batch, or the tick."""
