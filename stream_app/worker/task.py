@@ -19,6 +19,7 @@ from stream_app.records import RecordLike
 from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
+from stream_app.worker.beat import due_s
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import event_type_of
@@ -181,15 +182,8 @@ class Task:
         return taken
 
     def _due_s(self, waiting: int) -> float:
-        """When so few may be taken, monotonic: soon after a silence; otherwise once they are enough, or at the pace.
-
-        All tasks keep the same beat, so that their batches meet in `Scoring`.
-        """
-        lingered_s = (self._inbox.arrived_s or 0.0) + self._settings.linger_ms / 1000
-        pace_s = self._settings.pace_ms / 1000
-        if waiting >= self._settings.pace_events or not pace_s or lingered_s > self._taken_s + 2 * pace_s:
-            return lingered_s
-        return max(lingered_s, (self._taken_s // pace_s + 1) * pace_s)
+        arrived_s = self._inbox.arrived_s or 0.0
+        return due_s(self._settings, waiting=waiting, arrived_s=arrived_s, taken_s=self._taken_s)
 
     async def _wait(self, next_tick_s: float) -> None:
         """Until something changes: news, a commit, the time of the next batch, or the tick."""

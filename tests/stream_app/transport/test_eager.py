@@ -48,11 +48,14 @@ async def test_an_error_is_its_callers(waits: bool) -> None:
             await asyncio.sleep(0)
         raise ValueError("mine")
 
-    with pytest.raises(ValueError, match="mine"):
+    async def run() -> None:
         rest = begun(fail())
-        assert waits
+        assert waits, "an error that comes at once is raised at once"
         assert rest is not None
         await rest
+
+    with pytest.raises(ValueError, match="mine"):
+        await run()
 
 
 async def test_it_can_be_cancelled_while_it_waits() -> None:
