@@ -19,10 +19,11 @@ def main() -> None:
     parser.add_argument("--source", default="clicks", help="topic of clicks")
     parser.add_argument("--output", default="click-windows", help="topic of counts")
     parser.add_argument("--data-dir", type=Path, default=WindowSettings(Broker()).data_dir)
+    parser.add_argument("--fetch-wait-ms", type=int, default=20, help="how long a fetch that finds little may wait")
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     settings = WindowSettings(
-        Broker(url=options.broker),
+        Broker(url=options.broker, fetch_max_wait_ms=options.fetch_wait_ms),
         name=options.name,
         source=options.source,
         output=options.output,

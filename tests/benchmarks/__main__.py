@@ -57,6 +57,10 @@ WORKS = {"windows": run_windows, "full": run_full, "latency": run_latency}
 
 def show(result: dict[str, Any]) -> Table:
     """A table for people: one column per system."""
+    if result["work"] == "windows":
+        from tests.benchmarks.windows_picture import table
+
+        return table(result)
     systems = {"ours": result["ours"], **result["peers"]}
     table = Table(result["work"], *systems)
     rows: dict[str, dict[str, Any]] = {}
