@@ -69,7 +69,7 @@ class Pipeline(Section):
     """Most events of one transaction; a backlog fills it."""
     linger_ms: float = Field(10.0, ge=0)
     """How long the first event after a silence waits for company."""
-    pace_ms: float = Field(100.0, ge=0)
+    pace_ms: float = Field(150.0, ge=0)
     """Between two small batches of a task: a transaction costs worker and broker about 6 ms of CPU however small."""
     pace_events: int = Field(16, ge=1)
     """A batch of so many does not wait for that."""
