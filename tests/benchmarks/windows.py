@@ -138,6 +138,9 @@ def figures(system: System, turns: Sequence[Turn], pace: Pace | None) -> dict[st
         "wrong": sum(one.wrong for one in turns) + (pace.wrong if pace else 0),
         "broker_cpu_us_per_event": middle("broker_us_per_event", 2),
         "cpu_us_per_event_with_start": middle("with_start_us_per_event", 2),
+        "cpu_us_per_event_less_start": round(median(one.less_start_us(pace.start_cpu_s) for one in turns), 2)
+        if pace
+        else None,
         "first_output_s": middle("first_output_s", 2),
         "checked": sum(one.events for one in turns) + (pace.outputs if pace else 0),
         "complete": all(one.complete for one in turns),

@@ -34,6 +34,8 @@ class Pace:
     wrong: int
     behind: int
     cores: float
+    start_cpu_s: float
+    """What starting takes, until it waits for the first record."""
 
 
 async def paced(
@@ -44,6 +46,7 @@ async def paced(
     for topic in (source, output):
         await create_topic(broker, topic, partitions)
     events = int(rate * (seconds + WARM_S))
+    cpu = 0.0
     running = Running(system, broker, source=source, output=output, name=name, folder=folder)
     reader = LogReader(broker, [(output, p) for p in range(partitions)])
     await reader.start()
@@ -72,7 +75,7 @@ async def paced(
     taken_ms = np.array([at_ms - sent_ms[number] for number, at_ms in numbers if number >= first])
     late = events - first - len(taken_ms)
     p50, p99, p999 = _percentiles(taken_ms, late)
-    return Pace(rate, p50, p99, p999, len(outputs), verdict.wrong, behind, round(cores, 3))
+    return Pace(rate, p50, p99, p999, len(outputs), verdict.wrong, behind, round(cores, 3), cpu)
 
 
 def _percentiles(taken_ms: np.ndarray, behind: int) -> list[float | None]:  # type: ignore[type-arg]

@@ -56,6 +56,13 @@ class Turn:
     wrong: int
     first_output_s: float
 
+    def less_start_us(self, start_cpu_s: float) -> float:
+        """CPU per event of the whole turn, no warm-up left out, without what starting takes on an empty topic.
+
+        Kinder to nobody: what a system fetches before its first outputs counts here.
+        """
+        return self.with_start_us_per_event - start_cpu_s / self.events * 1e6
+
 
 class Running:
     """A system at work, in its own process group."""
