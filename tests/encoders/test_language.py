@@ -164,7 +164,7 @@ def test_another_kind_of_model_is_refused(folder: Path) -> None:
 
 def test_an_absent_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PACKAGES, "absent", ("no_such_module", "no-such-package", "model"))
-    with pytest.raises(ModuleNotFoundError, match=r"needs no-such-package: pip install 'stream-app\[minilm\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs no-such-package: pip install 'stream-app\[language\]'"):
         TransformerEncoder("absent")
 
 
