@@ -26,6 +26,12 @@ NUMERICS = (
 TRACKS = ("text", "voice")
 """What `FeatureBatch.track` indexes; NO_TRACK where the event says nothing."""
 NO_TRACK = 255
+TIERS = ("full", "no_recommendations", "behavior_only")
+"""What answers leave out to be made sooner, each also what those before it do: the search among products; then words
+and pictures, for users who have also acted, and so the division into shares. Words and pictures are read in every tier:
+users carry them on, and the next full answer must be what it would have been had none been less. That is why there is
+no tier without a text transformer.
+"""
 NO_ACTION = 255
 
 

@@ -13,16 +13,15 @@ from torch import Tensor
 
 from fusion.checkpoint import load_checkpoint
 from fusion.errors import NotFiniteError
-from fusion.features import FeatureBatch, PredictionBatch
+from fusion.features import TIERS, FeatureBatch, PredictionBatch
 from fusion.heads.protocol import Head
-from fusion.inputs import CARRIED, MEMORIES, Notes, Preparation
+from fusion.inputs import CARRIED, MEMORIES, Inputs, Notes, Preparation
 from fusion.model import MODALITIES, FusedModel, Output
 from fusion.recommender import ItemIndex
 from fusion.retrieval import Retrieval
 from fusion.shapley import Shapley
 
 ARTEFACT = Path(__file__).parent / "artefacts" / "fused.safetensors"
-TIERS = ("full", "without_image")
 STEPS = ("prepare", "model", "columns", "shapley", "recommend", "carry")
 """Of scoring, in their order."""
 COLD_EVENTS = 3
@@ -102,18 +101,20 @@ class Scorer:
             raise ValueError(f"unknown tier {tier!r}, not one of {', '.join(TIERS)}")
         if len(features) == 0:
             return self._nothing(features, tier)
-        inputs, notes = self._prepare(features, images=tier == "full")
+        inputs, notes = self._prepare(features)
         told("prepare")
-        output = self._net(inputs if self._device.type == "cpu" else inputs.to(self._device))
+        inputs = inputs if self._device.type == "cpu" else inputs.to(self._device)
+        output = self._net(inputs, drop=hidden(inputs) if tier == "behavior_only" else None)
         told("model")
         columns = self._columns(output)
         told("columns")
         shares = self._shares(output.views, output.fused, columns, notes.spoken)
         told("shapley")
-        products, scores = self._retrieve(
-            output.raw["recommendations"], notes.recent_item, self._k, category=features.category
-        )
-        columns["recommendations"] = {"product_id": products, "score": scores}
+        del columns["recommendations"]
+        if tier == "full":
+            direction = output.raw["recommendations"]
+            products, scores = self._retrieve(direction, notes.recent_item, self._k, category=features.category)
+            columns["recommendations"] = {"product_id": products, "score": scores}
         told("recommend")
         carried = carry(features.carried, notes, output)
         told("carry")
@@ -150,6 +151,13 @@ class Scorer:
             self.index.position,
             tier,
         )
+
+
+def hidden(inputs: Inputs) -> Tensor:
+    """(n, 4) bool: the modalities that answers from behaviour alone leave out, which not everybody has."""
+    drop = (inputs.acts > 0)[:, None].repeat(1, len(MODALITIES))
+    drop[:, 0] = False
+    return drop
 
 
 def carry(before: NDArray[np.void], notes: Notes, output: Output) -> NDArray[np.void]:

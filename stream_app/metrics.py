@@ -21,6 +21,7 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 
+from fusion.features import TIERS
 from stream_app.events import EVENT_TYPES, dead_letters
 from stream_app.models.metrics import ModelMetrics
 
@@ -128,6 +129,7 @@ class Metrics:
         self.verdicts = counter("verdicts", "What became of the records read", "topic", "verdict")
         self.dead_letters = counter("dead_letters", "Records set aside as bad", "stage", "code")
         self.predictions = counter("predictions", "Predictions committed")
+        self.tiers = counter("tier_events", "Predictions committed, by what they left out under overload", "tier")
         self.engagement = counter("engagement_records", "Engagement records committed", "kind")
         self.signals = counter("signals", "Signals fired", "signal")
         self.transactions = counter("transactions", "Kafka transactions committed")
@@ -173,11 +175,13 @@ class Metrics:
         dead_letters: Mapping[tuple[str, str], int] | None = None,
         engagement: Mapping[str, int] | None = None,
         signals: Mapping[str, int] | None = None,
+        tiers: Mapping[str, int] | None = None,
     ) -> None:
         """Count one committed batch.
 
         `consumed` per topic, `verdicts` per (topic, verdict), `dead_letters` per (stage, code), `engagement`
-        per kind ("update", "final"), `signals` per name; `arrival_ms` (n,) Kafka times of what was predicted.
+        per kind ("update", "final"), `signals` per name; `tiers` per tier; `arrival_ms` (n,) Kafka times of what
+        was predicted.
         """
         for topic, n in consumed.items():
             self.consumed.labels(self._close("topic", topic)).inc(n)
@@ -189,6 +193,8 @@ class Metrics:
             self.engagement.labels(self._close("kind", kind)).inc(n)
         for signal, n in (signals or {}).items():
             self.signals.labels(self._close("signal", signal)).inc(n)
+        for tier, n in (tiers or {}).items():
+            self.tiers.labels(tier).inc(n)
         self.predictions.inc(len(arrival_ms))
         self.batch.observe(np.array([sum(consumed.values())], np.float64))
         self.latency.observe((committed_ms - arrival_ms) / 1e3)
@@ -261,4 +267,6 @@ class Metrics:
             self.engagement.labels(kind)
         for signal in signals:
             self.signals.labels(signal)
+        for tier in TIERS:
+            self.tiers.labels(tier)
         self.up.set(1)

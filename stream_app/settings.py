@@ -77,6 +77,9 @@ class Pipeline(Section):
     """Decoded events held per input and task; fetching from the input pauses above it."""
     tick_ms: int = Field(500, ge=50)
     drain_s: float = Field(8.0, gt=0)
+    overload_s: float = Field(0.0, ge=0)
+    """Age of the oldest waiting record from which a worker answers with less (see worker.overload); 0: never, since a
+    backlog read again should give the answers that the log gave before, and a late full one is worth more to most."""
     merge_wait_ms: int = Field(1_000, ge=0)
     """How long a batch waits for an input that is known to hold more, so that a replay merges alike."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     positions: dict[str, int]
     feature_digest: str
+    tier: str = "full"
 
     @property
     def identity(self) -> int:
@@ -60,6 +62,7 @@ class Answers:
         self._unmatched: set[int] = set()  # identities of predictions that no input has claimed
         self._set_aside: dict[Place, SetAside] = {}
         self.repeated = 0
+        self.tiers: Counter[str] = Counter()
 
     @property
     def unmatched(self) -> int:
@@ -96,6 +99,7 @@ class Answers:
     def _predict(self, record: RecordLike) -> None:
         answer = decode_answer(record.value or b"{}")
         event = answer.identity
+        self.tiers[answer.tier] += 1
         self.repeated += event in self._predicted
         self._predicted[event] = (record.partition, tuple(answer.positions.get(name, 0) for name in self._inputs))
         self._unmatched.add(event)

@@ -64,6 +64,7 @@ class Ledger:
             ],
             **_all(totals),
             "records": totals.total(),
+            "tiers": dict(self.answers.tiers),
             "repeated": self.answers.repeated,
             "unknown": self.answers.unmatched if whole else 0,
             "offsets": [one._asdict() for one in self.unexplained],

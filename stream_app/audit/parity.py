@@ -1,13 +1,14 @@
 """Features made again from raw records, in the order that the predictions recorded, against their digests.
 
-A digest covers the user's whole chain of events, so the first one that differs says which event did. It needs the log
-from its beginning, and knows neither a time to live nor what only the model refused (dead letters of the stage
-`inference`, which are links of the chain): a user's events after either are reported as mismatches.
+An answer that left something out under overload (`tiers` counts them) has the digest of a full one. A digest covers the
+user's whole chain of events, so the first one that differs says which event did. It needs the log from its beginning,
+and knows neither a time to live nor what only the model refused (dead letters of the stage `inference`, which are links
+of the chain): a user's events after either are reported as mismatches.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ class Parity:
         self._names = names
         self._settings = StateSettings(**settings)
         self._inputs = {name: at for at, name in enumerate((*names.inputs, names.repartition))}
+        self._tiers: Counter[str] = Counter()
         self._digests: defaultdict[int, list[str]] = defaultdict(list)  # per partition, in its order
         self._wanted: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}  # partition, identity → place, positions
         self._events: defaultdict[int, list[EventBatch]] = defaultdict(list)
@@ -40,6 +42,7 @@ class Parity:
         """In the order of each partition."""
         for record in records:
             answer = decode_answer(record.value or b"{}")
+            self._tiers[answer.tier] += 1
             at = len(self._digests[record.partition])
             self._digests[record.partition].append(answer.feature_digest)
             positions = tuple(answer.positions.get(name, 0) for name in self._inputs)
@@ -83,6 +86,7 @@ class Parity:
             "mismatch": mismatch,
             "missing": missing,
             "extra": extra,
+            "tiers": dict(self._tiers),
             "first_differing": differing,
         }
 

@@ -132,7 +132,7 @@ def _table(records: list[RecordLike]) -> Table:
             made["next_action"]["label"],
             f"{feeling['label']} {feeling['score']:+.2f}" if feeling else "–",
             made["segment"]["label"],
-            ", ".join(each["product_id"] for each in made["recommendations"][:3]) or "–",
+            ", ".join(each["product_id"] for each in made.get("recommendations", ())[:3]) or "–",
             " ".join(f"{name} {share:.0%}" for name, share in prediction["modalities"].items()),
         )
     return table

@@ -1,7 +1,8 @@
 """One task's shadow: a model scored beside the live one for a share of the users; only measured, never published.
 
-It lives on the device thread behind the live model's batches, with carried states of its own. When it falls behind it
-leaves batches out, and their users' next answers know nothing of them. All of it starts blank with the process.
+It lives on the device thread behind the live model's batches, with carried states of its own. When it falls behind, or
+the worker is overloaded, it leaves batches out, and their users' next answers know nothing of them. All of it starts
+blank with the process.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Shadow:
         if self._failed or not mine.any():
             return
         kept = mine[features.row]
-        if self._waiting >= WAITING:
+        if self._waiting >= WAITING or live.tier != "full":
             self._metrics.shadow_skipped.inc(int(kept.sum()))
             return
         self._waiting += 1

@@ -132,7 +132,8 @@ def encode_predictions(
     QUALITY_FLAGS), queue_ms, total_ms. `positions` (n, inputs) belongs to the full topic names `inputs`.
     """
     users = [user.decode() for user in events.user.tolist()]
-    rendered = (heads[name].render(predictions.columns[name]) for name in HEADS)
+    made = predictions.columns  # a lesser tier lacks some
+    rendered = (heads[name].render(made[name]) if name in made else repeat(None) for name in HEADS)
     where = np.concatenate([positions, np.full((len(events), 1), predictions.index_position)], axis=1)
     names = (*inputs, ITEMS_INDEX)
     latencies = map(Latency, _tenths(queue_ms), repeat(round(float(inference_ms), 2)), _tenths(total_ms))

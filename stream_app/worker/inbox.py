@@ -87,6 +87,12 @@ class Inbox:
         """When the oldest waiting record came in, monotonic seconds; None when empty."""
         return self._arrived_s
 
+    @property
+    def oldest_ms(self) -> int | None:
+        """Kafka time of the oldest event that waits, as far as inputs are in order; None when there is none."""
+        heads = [q[0].records[q[0].taken].timestamp for q in self._queues if q and q[0].taken < len(q[0].records)]
+        return min(heads, default=None)
+
     def clear(self) -> None:
         """Forget everything: the partitions are going elsewhere, or the worker stops."""
         for queue in self._queues:

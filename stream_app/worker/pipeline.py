@@ -43,6 +43,7 @@ from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import without
+from stream_app.worker.overload import Overload
 from stream_app.worker.routing import partition_of, routed
 from stream_app.worker.scoring import Scoring
 
@@ -76,6 +77,7 @@ class Publication:
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
     engagement: Counter[str] = field(default_factory=Counter)
     signals: Counter[str] = field(default_factory=Counter)
+    tiers: Counter[str] = field(default_factory=Counter)
     arrivals_ms: list[NDArray[np.int64]] = field(default_factory=list)  # Kafka times of what was predicted
 
     @property
@@ -93,6 +95,7 @@ class Publication:
             dead_letters=self.dead_letters,
             engagement=self.engagement,
             signals=self.signals,
+            tiers=self.tiers,
         )
 
 
@@ -109,6 +112,7 @@ class Pipeline:
         names: TopicNames,
         settings: Settings,
         metrics: Metrics,
+        overload: Overload | None = None,
     ) -> None:
         self.state = state
         self.seen_ms: dict[str, int] = {}  # Kafka time of the newest record taken, per topic
@@ -121,6 +125,8 @@ class Pipeline:
         self._grader = Grader(models.grades, session_gap_ms=settings.state.session_gap_ms)
         self._speaks = partition_of(change.KEY, settings.topics.partitions) == number  # for the models
         self._scoring = scoring
+        self._overload = overload or Overload(0)
+        self._tier = self._overload.tier
         self._names = names
         self._inputs = (*names.inputs, names.repartition)
         self._pipeline = settings.pipeline.name
@@ -166,6 +172,7 @@ class Pipeline:
     async def run(self, taken: Taken, *, now_ms: int) -> Publication:
         """Everything that one merged batch leads to."""
         self._use_models()
+        self._tier = self._overload.tier  # of the whole batch
         out = Publication(positions=taken.positions)
         for at, one in taken.rejected:
             out.consumed[self._inputs[at]] += 1
@@ -229,7 +236,7 @@ class Pipeline:
             held = features.carried
             features = replace(features, carried=recall(held, self._live.memory))
         started_s = time.perf_counter()
-        scored, cpu_s = await self._scoring.score(self._scorer, features)
+        scored, cpu_s = await self._scoring.score(self._scorer, features, self._tier)
         inference_s = time.perf_counter() - started_s
         self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
         if not scored.kept.all():
@@ -287,6 +294,10 @@ class Pipeline:
 
     def _grade(self, features: FeatureBatch, predictions: PredictionBatch, rows: NDArray[np.int64], held: Held) -> None:
         """What these events say of earlier answers; writes in `held`."""
+        if predictions.tier == "behavior_only":  # not what the model can say
+            self._grader.forget(rows)
+            held["churn_s"] = 0
+            return
         with self._metrics.stage("grade", len(features)):
             grade, horizon_s = self._models.grade_of(self._live), self._live.config.churn_horizon_s
             self._grader.observe(grade, horizon_s, features, predictions, rows=rows, held=held)
@@ -408,6 +419,7 @@ class Pipeline:
         topic = self._names.predictions
         out.outputs += [OutputRecord(topic, user, value) for user, value in zip(events.user, values, strict=True)]
         out.arrivals_ms.append(arrival_ms)
+        out.tiers[predictions.tier] += len(values)
 
     def _engage(self, out: Publication, windows: WindowBatch) -> None:
         """Engagement records of these windows, with the signals that fire."""

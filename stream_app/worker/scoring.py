@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import fields
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ class Answer(NamedTuple):
 class _Asked(NamedTuple):
     scorer: Scorer
     features: FeatureBatch
+    tier: str
     answer: asyncio.Future[Answer]
 
 
@@ -44,9 +46,9 @@ class Scoring:
         self._waiting: list[_Asked] = []
         self._runner: asyncio.Task[None] | None = None
 
-    async def score(self, scorer: Scorer, features: FeatureBatch) -> Answer:
+    async def score(self, scorer: Scorer, features: FeatureBatch, tier: str = "full") -> Answer:
         """Raises ScoringError when the model itself must be at fault."""
-        asked = _Asked(scorer, features, asyncio.get_running_loop().create_future())
+        asked = _Asked(scorer, features, tier, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run(), name="scoring")
@@ -57,7 +59,8 @@ class Scoring:
         loop = asyncio.get_running_loop()
         while self._waiting:
             chosen = self._next()
-            answers = await loop.run_in_executor(self._device, together, chosen[0].scorer, [a.features for a in chosen])
+            batches = [asked.features for asked in chosen]
+            answers = await loop.run_in_executor(self._device, together, chosen[0].scorer, batches, chosen[0].tier)
             for asked, answer in zip(chosen, answers, strict=True):
                 if asked.answer.cancelled():
                     continue
@@ -68,35 +71,36 @@ class Scoring:
         self._runner = None
 
     def _next(self) -> list[_Asked]:
-        """The oldest, and what may go with it: the same model's, up to MOST_EVENTS."""
+        """The oldest, and what may go with it: for the same model and tier, up to MOST_EVENTS."""
         first, events = self._waiting[0], 0
         chosen: list[_Asked] = []
         left: list[_Asked] = []
         for asked in self._waiting:
             events += len(asked.features)
-            fits = asked is first or (asked.scorer is first.scorer and events <= MOST_EVENTS)
+            alike = asked.scorer is first.scorer and asked.tier == first.tier
+            fits = asked is first or (alike and events <= MOST_EVENTS)
             (chosen if fits else left).append(asked)
         self._waiting = left
         return chosen
 
 
-def together(scorer: Scorer, batches: Sequence[FeatureBatch]) -> list[Answer | Exception]:
+def together(scorer: Scorer, batches: Sequence[FeatureBatch], tier: str = "full") -> list[Answer | Exception]:
     """One call for all; where that fails, each alone: one batch's poison is no other's. On the device thread."""
     if len(batches) == 1:
-        return [_alone(scorer, batches[0])]
+        return [_alone(scorer, batches[0], tier)]
     cpu_s = time.thread_time()
     try:
-        whole = scorer.score(joined(batches))
+        whole = scorer.score(joined(batches), tier)
     except Exception:
-        return [_alone(scorer, batch) for batch in batches]
+        return [_alone(scorer, batch, tier) for batch in batches]
     cpu_s = (time.thread_time() - cpu_s) / len(whole)
     return [Answer(Scored(one, np.ones(len(one), bool)), cpu_s * len(one)) for one in parted(whole, batches)]
 
 
-def _alone(scorer: Scorer, batch: FeatureBatch) -> Answer | Exception:
+def _alone(scorer: Scorer, batch: FeatureBatch, tier: str) -> Answer | Exception:
     cpu_s = time.thread_time()
     try:
-        return Answer(isolate(scorer.score, batch), time.thread_time() - cpu_s)
+        return Answer(isolate(partial(scorer.score, tier=tier), batch), time.thread_time() - cpu_s)
     except Exception as error:
         return error
 

@@ -94,7 +94,12 @@ class Serving:
         if held := self._last.get(user.encode()):
             last = orjson.loads(held[-1])
             made = {name: last[name] for name in ("prediction_id", "event_time", "model")}
-            return {"user_id": user, "source": "prediction", **made, "items": last["outputs"]["recommendations"]}
+            return {
+                "user_id": user,
+                "source": "prediction",
+                **made,
+                "items": last["outputs"].get("recommendations", []),
+            }
         trends = next((part.cells for part in self.insights("trending_items") if part.cells), [])[:10]
         items = [{"product_id": cell.key, "score": None, "rank": at} for at, cell in enumerate(trends, start=1)]
         return {"user_id": user, "source": "trending", "items": items}

@@ -64,6 +64,7 @@ class Task:
         self._draining = False
         self._blocked_since_s: float | None = None
         self._taken_s = 0.0  # when the last batch was, monotonic
+        self._working_ms: int | None = None  # Kafka time of the oldest event in hand
 
     async def start(self, reader: LogReader) -> int:
         """Fence the previous owner, then restore from the changelog; returns how many records that took."""
@@ -116,6 +117,11 @@ class Task:
         """Records decoded and not yet taken."""
         return len(self._inbox)
 
+    def lag_s(self, now_ms: int) -> float:
+        """Age of the oldest event that waits or is being worked on; 0 when there is none."""
+        oldest_ms = min(filter(None, (self._working_ms, self._inbox.oldest_ms)), default=now_ms)
+        return max(now_ms - oldest_ms, 0) / 1000
+
     def _decode(self, at: int, records: list[RecordLike], ack: Ack) -> Arrival:
         if at < len(self._names.inputs):
             decoded = decode(records, event_type=self._names.event_type(self.inputs[at]), source_input=at)
@@ -150,7 +156,9 @@ class Task:
         try:
             while not self._draining:
                 self._news.clear()
+                oldest_ms = self._inbox.oldest_ms
                 taken = self._take()
+                self._working_ms = None if taken is None else oldest_ms
                 if taken is not None:
                     await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
                 elif time.monotonic() >= next_tick_s:

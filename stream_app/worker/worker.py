@@ -38,6 +38,7 @@ from stream_app.web.server import WebServer
 from stream_app.web.status import Status
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
+from stream_app.worker.overload import Overload
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import partition_of
 from stream_app.worker.scoring import Scoring
@@ -69,6 +70,7 @@ class Worker:
         self._live = Live(self._metrics, self._status)
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._scoring = Scoring(self._device)
+        self._overload = Overload(settings.pipeline.overload_s)
         self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
         self._tasks: dict[int, Task] = {}
         self._received: dict[TP, int] = {}
@@ -250,6 +252,7 @@ class Worker:
             names=self._names,
             settings=settings,
             metrics=self._metrics,
+            overload=self._overload,
         )
         return Task(
             number,
@@ -293,6 +296,7 @@ class Worker:
     async def _keep_gauges(self) -> None:
         while True:
             now_ms = time.time_ns() // 1_000_000
+            self._overload.look(max((task.lag_s(now_ms) for task in self._tasks.values()), default=0.0))
             for number, task in list(self._tasks.items()):
                 for name in self._names.inputs:
                     records = self._app.consumer.lag(TP(name, number))

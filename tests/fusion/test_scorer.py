@@ -172,14 +172,27 @@ def test_not_a_number_in_a_feature_is_absent(scorer: Scorer) -> None:
     assert np.isfinite(scorer.score(batch).columns["anomaly"]["score"]).all()
 
 
-def test_a_lesser_tier_leaves_pictures_out(scorer: Scorer) -> None:
-    batch = shoppers(2, users=2, words=0)
-    batch.image[:] = photo()
-    assert scorer.score(batch).modalities[0, 3] > 0
-    lesser = scorer.score(batch, tier="without_image")
-    assert (lesser.tier, lesser.modalities[0, 3]) == ("without_image", 0)
+@pytest.mark.parametrize("tier", ["no_recommendations", "behavior_only"])
+def test_a_lesser_tier_carries_on_what_the_full_one_does(scorer: Scorer, tier: str) -> None:
+    batch = shoppers(200, users=40, seed=8, words=0.5)
+    full, lesser = scorer.score(batch), scorer.score(batch, tier)
+    assert lesser.tier == tier
+    assert lesser.carried.tobytes() == full.carried.tobytes()
+    assert full.columns.keys() - lesser.columns.keys() == {"recommendations"}
+
+
+def test_answers_from_behaviour_alone_know_no_words_of_users_who_have_acted(scorer: Scorer) -> None:
+    batch = shoppers(200, users=40, seed=8, words=0.5)
+    silent = replace(batch, text=np.full(200, None, object), image=np.full(200, None, object))
+    lesser, other = (scorer.score(one, "behavior_only") for one in (batch, silent))
+    acted = np.flatnonzero(lesser.modalities[:, 0] > 0)
+    assert (lesser.modalities[acted, 1:] == 0).all()
+    assert 100 < len(acted) < 200  # who has but spoken is answered from that
+    assert np.delete(lesser.modalities, acted, 0)[:, 1:].any()
+    for head in ("purchase", "churn", "anomaly"):
+        np.testing.assert_allclose(lesser.columns[head]["score"][acted], other.columns[head]["score"][acted], atol=1e-4)
     with pytest.raises(ValueError, match="unknown tier"):
-        scorer.score(batch, tier="cheap")
+        scorer.score(batch, "cheap")
 
 
 def test_cold_start_is_a_users_first_events(scorer: Scorer) -> None:
