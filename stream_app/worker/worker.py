@@ -71,6 +71,7 @@ class Worker:
         self._scoring = Scoring(self._device)
         self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
         self._tasks: dict[int, Task] = {}
+        self._moving = asyncio.Lock()  # tasks start, or they drain
         self._received: dict[TP, int] = {}
         self._stopping = asyncio.Event()
         self._app: BatchApp
@@ -155,23 +156,27 @@ class Worker:
         for number in numbers:
             if missing := [name for name in self._inputs if TP(name, number) not in tps]:
                 raise StateError(f"partition {number} was assigned without {', '.join(missing)}")
-        self._received.clear()
-        self._metrics.rebalances.inc()
-        self._status.assign(numbers)
-        for number in self._tasks.keys() - numbers:
-            await self._tasks.pop(number).stop()
-            self._metrics.forget_task(number)
-        fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
-        await asyncio.gather(*[self._restore(task) for task in fresh])
-        self._tasks |= {task.number: task for task in fresh}
-        for task in self._tasks.values():
-            task.run()
+        async with self._moving:
+            self._received.clear()
+            self._metrics.rebalances.inc()
+            self._status.assign(numbers)
+            for number in self._tasks.keys() - numbers:
+                await self._tasks.pop(number).stop()
+                self._metrics.forget_task(number)
+            fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
+            await asyncio.gather(*[self._restore(task) for task in fresh])
+            if self._stopping.is_set():
+                return
+            self._tasks |= {task.number: task for task in fresh}
+            for task in self._tasks.values():
+                task.run()
         log.info("assigned", extra={"partitions": sorted(numbers)})
 
     async def revoke(self, tps: frozenset[TP]) -> None:
         """Everything taken is committed before the partitions may go elsewhere."""
         numbers = {tp.partition for tp in tps}
-        await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
+        async with self._moving:  # a task that is about to run would otherwise do so after this
+            await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
 
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
@@ -229,7 +234,7 @@ class Worker:
                 batch: RecordBatch = event.value
                 current = event.message.generation_id == self._app.consumer_generation_id
                 task = self._tasks.get(batch.tp.partition)
-                if task is None or not current or self._app.rebalancing:
+                if task is None or not current or not self._app.consumer.settled:
                     continue  # read again after the rebalance
                 self._received[batch.tp] = self._received.get(batch.tp, 0) + 1
                 try:
@@ -321,6 +326,7 @@ class Worker:
         consumer = self._app.consumer
         consumer.stop_flow()
         await asyncio.gather(*[task.drain() for task in self._tasks.values()])
+        await consumer.leave()
         await asyncio.gather(*[task.stop() for task in self._tasks.values()])
         self._tasks.clear()
 
