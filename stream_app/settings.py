@@ -91,6 +91,8 @@ class State(Section):
     tumbling_ms: int = Field(300_000, ge=1_000)
     idle_input_ms: int = Field(10_000, ge=100)
     user_ttl_ms: int = Field(30 * 86_400_000, ge=60_000)
+    checkpoint_s: float = Field(60.0, ge=0)
+    """Between two local checkpoints of a task, in the data folder; fewer where writing takes long. 0: none."""
 
 
 class Model(Section):

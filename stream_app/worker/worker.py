@@ -36,6 +36,7 @@ from stream_app.transport.transaction import TaskProducer
 from stream_app.web.live import Live
 from stream_app.web.server import WebServer
 from stream_app.web.status import Status
+from stream_app.worker.checkpoints import Checkpoints
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -78,6 +79,7 @@ class Worker:
         self._models: Models
         self._serving: Serving
         self._url = ""
+        self._cluster = ""
         self._voice = 0  # the task that may write control records; until the broker has said how many there are
 
     async def run(self) -> None:
@@ -203,6 +205,7 @@ class Worker:
             for name in await admin.create(self._settings.broker, wanted):
                 log.info("topic created", extra={"topic": name})
         await admin.require(self._settings.broker, wanted)
+        self._cluster = await admin.cluster_id(self._settings.broker)
 
     def _load_model(self) -> Served:
         torch.set_num_threads(self._settings.model.threads)
@@ -262,6 +265,15 @@ class Worker:
             settings=settings,
             metrics=self._metrics,
         )
+        checkpoints = None
+        if settings.state.checkpoint_s:
+            checkpoints = Checkpoints(
+                settings.data_dir / "checkpoints" / self._cluster / self._names.state / f"{number}.state",
+                {"cluster": self._cluster, "topic": self._names.state, "partition": number},
+                state=state,
+                own=pipeline.own,
+                every_s=settings.state.checkpoint_s,
+            )
         return Task(
             number,
             names=self._names,
@@ -271,6 +283,7 @@ class Worker:
             metrics=self._metrics,
             expecting=partial(self._expecting, number),
             committed=self._on_commit,
+            checkpoints=checkpoints,
             crash=self.crash,
         )
 
