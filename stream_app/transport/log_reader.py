@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -43,16 +43,16 @@ class LogReader:
         """Disconnect."""
         await self._consumer.stop()
 
-    async def fetch(self, timeout_ms: int = 200) -> list[RecordLike]:
-        """What has arrived, in order within each partition; empty after the timeout."""
-        fetched = await self._consumer.getmany(timeout_ms=timeout_ms)
+    async def fetch(self, timeout_ms: int = 200, *, most: int | None = None) -> list[RecordLike]:
+        """What has arrived, at most so many, in order within each partition; empty after the timeout."""
+        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
         return [record for records in fetched.values() for record in records]
 
-    async def to_end(self) -> AsyncIterator[list[RecordLike]]:
-        """Chunks until the end that each partition had at the call (its last stable offset)."""
+    async def to_end(self, most: int | None = None) -> AsyncGenerator[list[RecordLike]]:
+        """Chunks of at most so many until the end that each partition had at the call (its last stable offset)."""
         ends = await self._consumer.end_offsets(self._partitions)
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
-            yield await self.fetch()
+            yield await self.fetch(most=most)
 
 
 async def read_all(broker: Broker, partitions: Sequence[tuple[str, int]]) -> list[RecordLike]:
