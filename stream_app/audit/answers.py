@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.events.hashing import hash64
+from stream_app.outputs.prediction import ITEMS_INDEX
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import RecordLike
 
@@ -23,6 +24,7 @@ SET_ASIDE = ("late", "dead_lettered", "poisoned", "routed")
 PLACE_BITS = 56
 DIGEST_BYTES = 16
 INFERENCE = b"inference"
+IN_GRACE = "time_in_grace"
 NONE = -1
 
 
@@ -33,6 +35,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     positions: dict[str, int]
     feature_digest: str
+    quality_flags: tuple[str, ...] = ()
 
 
 decode_answer = msgspec.json.Decoder(Answer).decode
@@ -52,12 +55,14 @@ def place(at: int, offset: int) -> int:
 class Answers:
     """Outputs of one partition number, by what they answer. Predictions are in the order in which they were made."""
 
+    offset: NDArray[np.int64]  # (n,) of the prediction
     identity: NDArray[np.uint64]  # (n,)
     positions: NDArray[np.int64]  # (n, inputs): next offset per input that the state had seen
     digest: NDArray[np.uint8]  # (n, DIGEST_BYTES) of the features
+    index: NDArray[np.int64]  # (n,) position of the recommendation index
+    in_grace: NDArray[np.uint8]  # (n,) 1 where the event was behind the watermark
     places: NDArray[np.int64]  # (m,) of records set aside, sorted
     fates: NDArray[np.uint8]  # (m,) index into SET_ASIDE
-    first_prediction: int = 0  # offset of the oldest prediction that is still there
 
     @cached_property
     def repeated(self) -> int:
@@ -107,12 +112,14 @@ class Reading:
     def __init__(self, names: TopicNames) -> None:
         self._names = names
         self._inputs = {name: at for at, name in enumerate((*names.inputs, names.repartition))}
+        self._offset = array("q")
         self._identity = array("Q")
         self._positions = array("q")
         self._digest = bytearray()
+        self._index = array("q")
+        self._in_grace = bytearray()
         self._places = array("q")
         self._fates = array("B")
-        self._first = 0
 
     def add(self, records: Sequence[RecordLike]) -> None:
         """Records of predictions, late events and dead letters, each topic in its order."""
@@ -142,18 +149,21 @@ class Reading:
         places, inputs = np.frombuffer(self._places, np.int64), len(self._inputs)
         order = np.argsort(places, kind="stable")
         return Answers(
+            offset=np.frombuffer(self._offset, np.int64),
             identity=np.frombuffer(self._identity, np.uint64),
             positions=np.frombuffer(self._positions, np.int64).reshape(-1, inputs),
             digest=np.frombuffer(self._digest, np.uint8).reshape(-1, DIGEST_BYTES),
+            index=np.frombuffer(self._index, np.int64),
+            in_grace=np.frombuffer(self._in_grace, np.uint8),
             places=places[order],
             fates=np.frombuffer(self._fates, np.uint8)[order],
-            first_prediction=self._first,
         )
 
     def _predict(self, record: RecordLike) -> None:
         answer = decode_answer(record.value or b"{}")
-        if not self._identity:
-            self._first = record.offset
+        self._offset.append(record.offset)
         self._identity.append(identity(answer.source, answer.event_id))
         self._positions.extend([answer.positions.get(name, 0) for name in self._inputs])
         self._digest += bytes.fromhex(answer.feature_digest)
+        self._index.append(answer.positions.get(ITEMS_INDEX, 0))
+        self._in_grace.append(IN_GRACE in answer.quality_flags)

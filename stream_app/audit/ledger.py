@@ -52,7 +52,7 @@ class Ledger:
         answers: Answers,
         *,
         committed: Mapping[tuple[str, int], int],  # next offset of the consumer group, per input partition
-        begins: Mapping[tuple[str, int], int] | None = None,  # first offset that is still there, 0 where not named
+        begins: Mapping[tuple[str, int], int] | None = None,  # first offset that is still there; 0 where not named
     ) -> None:
         self.counts: dict[str, Counter[str]] = {}  # per input topic
         self.unexplained: list[Unexplained] = []
@@ -62,6 +62,7 @@ class Ledger:
         self._inputs = {name: at for at, name in enumerate((*names.inputs, names.repartition))}
         self._committed = [committed.get((name, partition), 0) for name in self._inputs]
         self._begins = [(begins or {}).get((name, partition), 0) for name in self._inputs]
+        self._expiring = (begins or {}).get((names.predictions, partition), 0) > 0
         self._claimed = np.zeros(len(answers.identity), np.bool_)
         self._poisoned: list[NDArray[np.uint64]] = []  # identities
         self._open: list[tuple[str, NDArray[np.int64], NDArray[np.uint64]]] = []  # topic, offsets, identities
@@ -132,7 +133,7 @@ class Ledger:
 
     def _forgotten(self, at: int, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Consumed before the oldest prediction that is still there, where older ones have expired."""
-        if not self._answers.first_prediction:
+        if not self._expiring or not len(self._answers.positions):
             return np.zeros(len(offsets), np.bool_)
         forgotten: NDArray[np.bool_] = offsets < self._answers.positions[0, at]
         return forgotten

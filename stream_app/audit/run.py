@@ -86,9 +86,9 @@ class Log:
         names = TopicNames(settings.topics.prefix)
         inputs = {name: at for at, name in enumerate((*names.inputs, names.repartition))}
         committed = await admin.committed(settings.broker, settings.pipeline.name)
-        begins = {tp: first for tp, (first, _) in (await admin.bounds(settings.broker, list(inputs))).items()}
+        bounds = await admin.bounds(settings.broker, [*inputs, names.predictions])
         routed: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
-        log = Log(settings, names, committed, begins, told, routed)
+        log = Log(settings, names, committed, {tp: first for tp, (first, _) in bounds.items()}, told, routed)
         for partition in range(settings.topics.partitions):
             async for chunk in log.read(names.repartition, partition):
                 for record in chunk:

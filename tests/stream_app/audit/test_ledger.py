@@ -42,13 +42,15 @@ def prediction(event_id: str, position: int, user: str = "ann") -> Record:
 
 
 def balance(
-    inputs: list[Record], outputs: list[Record], *, committed: int = 100, begin: int = 0, left: Sequence[int] = ()
+    inputs: list[Record], outputs: list[Record], *, committed: int = 100, left: Sequence[int] = (), **begins: int
 ) -> dict[str, Any]:
     reading = Reading(NAMES)
     reading.routed(left)
     reading.add(outputs)
     answers = reading.answers()
-    ledger = Ledger(NAMES, 0, answers, committed={(CLICKS, 0): committed}, begins={(CLICKS, 0): begin})
+    ledger = Ledger(
+        NAMES, 0, answers, committed={(CLICKS, 0): committed}, begins={(NAMES[n], 0): b for n, b in begins.items()}
+    )
     ledger.add(CLICKS, inputs)
     ledger.close()
     accounts = Accounts()
@@ -115,13 +117,13 @@ def test_two_users_with_one_event_id_are_told_by_partition_as_the_worker_tells_t
 def test_a_prediction_whose_record_has_expired_is_not_unknown_but_any_other_is() -> None:
     outputs = [prediction("gone", 3), prediction("never", 6), prediction("here", 7)]
 
-    assert balance([click(6, "here")], outputs, begin=5)["unknown"] == 1
+    assert balance([click(6, "here")], outputs, clicks=5)["unknown"] == 1
 
 
 def test_records_consumed_before_the_oldest_prediction_that_is_left_have_expired() -> None:
-    left = prediction("b", 3)._replace(offset=40)
+    inputs = [click(0, "a"), click(1, "x"), click(2, "b"), click(3, "c")]
 
-    result = balance([click(0, "a"), click(1, "x"), click(2, "b"), click(3, "c")], [left])
+    result = balance(inputs, [prediction("b", 3)], predictions=40)
 
     assert (result["expired"], result["predicted"], result["unexplained"]) == (2, 1, 1)
     assert [one["offset"] for one in result["offsets"]] == [3]
