@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_app.events.hashing import hash64
-from stream_app.outputs.prediction import ITEMS_INDEX
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import RecordLike
 
@@ -24,7 +23,8 @@ SET_ASIDE = ("late", "dead_lettered", "poisoned", "routed")
 PLACE_BITS = 56
 DIGEST_BYTES = 16
 INFERENCE = b"inference"
-IN_GRACE = "time_in_grace"
+ITEMS_INDEX, IN_GRACE = "items_index", "time_in_grace"
+"""As predictions name them; importing those would import torch, ten times the audit's memory."""
 NONE = -1
 
 

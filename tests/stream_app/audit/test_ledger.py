@@ -1,15 +1,18 @@
 """The ledger: every fate of an offset, and the offsets without one."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
-from stream_app.audit.answers import Reading
+from stream_app.audit.answers import IN_GRACE, ITEMS_INDEX, Reading
 from stream_app.audit.ledger import Accounts, Ledger
 from stream_app.errors import EventError
 from stream_app.events.dead_letters import dead_letter
 from stream_app.events.late import late_event
+from stream_app.outputs import prediction as predictions
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, Record
 
@@ -133,3 +136,13 @@ def test_every_skipped_offset_is_counted_and_the_first_hundred_are_named() -> No
     result = balance([click(at, f"e{at}") for at in range(300)], [], committed=250)
 
     assert (result["unexplained"], result["pending"], len(result["offsets"])) == (250, 50, 100)
+
+
+def test_the_audit_knows_predictions_by_the_names_that_they_have() -> None:
+    assert ITEMS_INDEX == predictions.ITEMS_INDEX
+    assert IN_GRACE in predictions.QUALITY_FLAGS
+
+
+def test_an_audit_imports_no_model() -> None:
+    command = "import sys, stream_app.audit.run; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command]).returncode == 0
