@@ -238,11 +238,19 @@ def load(path: Path | None = None, **overrides: Any) -> Settings:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return parse(path.read_bytes(), str(path))
     except OSError as error:
         raise SettingsError(f"{path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: {error}") from None
+
+
+def parse(content: bytes, name: str) -> dict[str, Any]:
+    """The values of a settings file. Raises SettingsError with its name."""
+    try:
+        return tomllib.loads(content.decode())
+    except RecursionError:
+        raise SettingsError(f"{name}: nested too deep") from None
+    except ValueError as error:  # no TOML, no UTF-8, no number that a machine can hold
+        raise SettingsError(f"{name}: {error}") from None
 
 
 def _refuse_unknown_environment() -> None:

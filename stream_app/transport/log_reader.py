@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from stream_app.errors import DependencyError
 from stream_app.records import RecordLike
 from stream_app.settings import Broker
-from stream_app.transport.connection import client_options
+from stream_app.transport.connection import client_options, failure
 
 
 class LogReader:
@@ -37,7 +36,7 @@ class LogReader:
                 self._consumer.seek(tp, first)
         except KafkaError as error:
             await self._consumer.stop()
-            raise DependencyError(f"broker: {error}") from error
+            raise failure(error, "reading", operation="READ") from error
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -58,16 +57,19 @@ class LogReader:
         (tp,) = self._partitions
         self._consumer.seek(tp, (await self._consumer.beginning_offsets([tp]))[tp])
 
-    async def fetch(self, timeout_ms: int = 200) -> list[RecordLike]:
-        """What has arrived, in order within each partition; empty after the timeout."""
-        fetched = await self._consumer.getmany(timeout_ms=timeout_ms)
+    async def fetch(self, timeout_ms: int = 200, *, most: int | None = None) -> list[RecordLike]:
+        """What has arrived, at most so many, in order within each partition; empty after the timeout."""
+        try:
+            fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
+        except TopicAuthorizationFailedError as error:
+            raise failure(error, "reading", operation="READ") from error
         return [record for records in fetched.values() for record in records]
 
-    async def to_end(self) -> AsyncIterator[list[RecordLike]]:
-        """Chunks until the end that each partition had at the call (its last stable offset)."""
+    async def to_end(self, most: int | None = None) -> AsyncGenerator[list[RecordLike]]:
+        """Chunks of at most so many until the end that each partition had at the call (its last stable offset)."""
         ends = await self._consumer.end_offsets(self._partitions)
         while any([await self._consumer.position(tp) < end for tp, end in ends.items()]):
-            yield await self.fetch()
+            yield await self.fetch(most=most)
 
 
 async def read_all(broker: Broker, partitions: Sequence[tuple[str, int]]) -> list[RecordLike]:

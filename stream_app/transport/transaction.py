@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app.errors import DependencyError, StateError
+from stream_app.errors import StateError
 from stream_app.records import OutputRecord
 from stream_app.settings import Broker
-from stream_app.transport.connection import client_options, compression
+from stream_app.transport.connection import DENIED, client_options, compression, failure
 from stream_app.transport.packing import pack
 
 Packed = list[tuple[str, int, list[BatchBuilder]]]
@@ -30,8 +30,9 @@ class TaskProducer:
     def __init__(self, broker: Broker, *, group: str, partition: int) -> None:
         self._group = group
         self._partition = partition
+        self._id = f"{group}-task-{partition}"
         self._producer = AIOKafkaProducer(
-            transactional_id=f"{group}-task-{partition}",
+            transactional_id=self._id,
             transaction_timeout_ms=broker.transaction_timeout_ms,
             acks="all",
             linger_ms=0,
@@ -47,7 +48,7 @@ class TaskProducer:
             await self._producer.start()
         except KafkaError as error:
             await self._producer.stop()
-            raise DependencyError(f"broker: transactional producer: {error}") from error
+            raise failure(error, "transactional producer", operation="WRITE", on=self._id) from error
 
     async def stop(self) -> None:
         """Close the connection; a transaction left open is ended by the next start."""
@@ -81,6 +82,8 @@ class TaskProducer:
             written = [future.result().offset for future in delivered]
         except ProducerFenced as error:
             raise StateError(f"task {self._partition} has another owner") from error
+        except tuple(DENIED) as error:
+            raise failure(error, f"transaction of task {self._partition}", operation="WRITE") from error
         except KafkaError as error:
             raise StateError(f"transaction of task {self._partition} failed: {error!r}") from error
         places: dict[tuple[str, int], int] = {}

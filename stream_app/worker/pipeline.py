@@ -209,6 +209,27 @@ class Pipeline:
         out.outputs += self._changelog(out)
         return out
 
+    async def again(
+        self,
+        events: EventBatch,
+        records: Objects,
+        positions: NDArray[np.int64],
+        *,
+        watermark_ms: NDArray[np.int64],
+        close_ms: int,
+        now_ms: int,
+    ) -> list[OutputRecord]:
+        """Predictions of events that were accepted before, in this order; of the rest nothing is wanted.
+
+        `watermark_ms` (n,): before each event; by `close_ms` windows are closed.
+        """
+        out = Publication()
+        await self._segment(out, events, records, positions, watermark_ms, now_ms)
+        self.state.close(close_ms)
+        self._ledger.expire(close_ms)
+        self._changelog()
+        return [record for record in out.outputs if record.topic == self._names.predictions]
+
     async def _events(self, out: Publication, events: EventBatch, records: Objects, now_ms: int) -> None:
         for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
             if n:
