@@ -40,6 +40,7 @@ class Checkpoint:
     offset: int  # of the changelog: read on from here
     log_id: str  # see TaskState.log_id
     begun_ms: int  # wall clock
+    identity: dict[str, Any]
     own: dict[bytes, bytes]
     _whole: Bytes
     _row: np.dtype[Any]
@@ -165,4 +166,6 @@ def _parsed(whole: Bytes, identity: Mapping[str, Any], row: np.dtype[Any]) -> Ch
         parts.append(whole[at : at + size].tobytes())
         at += size
     own = dict(zip(parts[: len(keys)], parts[len(keys) :], strict=True))
-    return Checkpoint(index["offset"], index["log"], index["begun_ms"], own, whole, row, index["slices"])
+    return Checkpoint(
+        index["offset"], index["log"], index["begun_ms"], index["identity"], own, whole, row, index["slices"]
+    )

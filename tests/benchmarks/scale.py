@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from fusion.scorer import Scorer
 from stream_app.events import EventBatch
@@ -30,6 +31,7 @@ INPUTS = 4
 
 def scale(*, few: int, many: int, events: int) -> dict[str, Any]:
     """Both sizes, and `many` over `few`. `visitors`: the events are of so many users that come again; `all`: of any."""
+    torch.set_num_threads(1)
     scorer = load_configured(load()).scorer
     found = {str(users): measure(scorer, users=users, visitors=few, events=events) for users in (few, many)}
     small, large = found[str(few)], found[str(many)]

@@ -12,7 +12,6 @@ import numpy as np
 
 from stream_app.broker import EmbeddedBroker
 from stream_app.demo.stack import WorkerProcess, worker_environment
-from stream_app.producers.account import account
 from tests.benchmarks.full import stream
 from tests.benchmarks.processes import Watch
 from tests.benchmarks.restore import said

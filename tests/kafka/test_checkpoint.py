@@ -14,6 +14,7 @@ from stream_app.models.memory import held_dtype
 from stream_app.producers.publish import encode
 from stream_app.producers.simulate import simulate
 from stream_app.state import StateSettings, TaskState
+from stream_app.state.checkpoint import Writer, read
 from stream_app.state.task_state import OWN
 from stream_app.transport import admin
 from stream_app.transport.log_reader import LogReader
@@ -50,7 +51,7 @@ class Bench:
 
     async def restored(self, *, checkpoint: bool) -> tuple[Found, TaskState]:
         settings = self._system.settings
-        state = TaskState(StateSettings(**settings.state.model_dump()), **self._made)
+        state = self._state()
         identity = {"cluster": self._cluster, "topic": self._system.names.state, "partition": self._number}
         checkpoints = Checkpoints(self.path, identity, state=state, own=state.own, every_s=60)
         reader = LogReader(settings.broker, [(self._system.names.state, self._number)])
@@ -64,6 +65,23 @@ class Bench:
         own = {} if saved is None else {k: v for k, v in saved.own.items() if not k.startswith(b"\0insights")}
         state.restore(users.items(), now_ms=1, own=own, slices=saved.slices() if saved else ())
         return found, state
+
+    def forged(self, **wrong: Any) -> bytes:
+        """The file as if it were of another log, or of another time."""
+        found = read(self.path, {}, row=self._state().row)
+        assert found is not None
+        writer = Writer(self.path.with_name("forged"))
+        try:
+            for part in found.slices():
+                writer.add(part)
+            said = {"offset": found.offset, "log_id": found.log_id, "begun_ms": found.begun_ms, "own": found.own}
+            writer.finish(found.identity, **(said | wrong))
+        finally:
+            writer.close()
+        return writer.path.read_bytes()
+
+    def _state(self) -> TaskState:
+        return TaskState(StateSettings(**self._system.settings.state.model_dump()), **self._made)
 
     @staticmethod
     def own(found: Found) -> dict[bytes, bytes]:
@@ -113,11 +131,19 @@ async def test_a_killed_worker_comes_back_from_its_checkpoint_with_the_same_stat
 
 
 async def refusals(benches: list[Bench], caplog: pytest.LogCaptureFixture) -> None:
-    """A torn file, and another task's, are each refused in one line, and the log is read from its beginning."""
+    """A torn file, another task's, another topic's or an old one is refused in one line, and the whole log is read."""
     first, second = (bench.path for bench in benches)
     whole_file = first.read_bytes()
     foreign = second.read_bytes()
-    for data, reason in ((whole_file[:-1], "torn"), (foreign, "another partition")):
+    other_log, beyond = benches[0].forged(log_id="another"), benches[0].forged(offset=1 << 40)
+    doubtful = [
+        (whole_file[:-1], "torn"),
+        (foreign, "another partition"),
+        (other_log, "another log"),
+        (beyond, "does not reach"),
+        (benches[0].forged(begun_ms=1), "h old"),
+    ]
+    for data, reason in doubtful:
         first.write_bytes(data)
         caplog.clear()
         found, _ = await benches[0].restored(checkpoint=True)
