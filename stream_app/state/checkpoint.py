@@ -72,7 +72,8 @@ class Checkpoint:
 
 @dataclass
 class Writer:
-    """Writes a checkpoint beside `path` and puts it there when it is whole. Any thread, one at a time."""
+    """Writes a checkpoint beside `path` and puts it there when it is whole; it holds what users did, so only the owner
+    may read it. Any thread, one at a time."""
 
     path: Path
     bytes_written: int = 0
@@ -81,7 +82,8 @@ class Writer:
     def __post_init__(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._draft = self.path.with_suffix(f".{os.getpid()}.draft")
-        self._file = self._draft.open("wb")
+        self._draft.unlink(missing_ok=True)
+        self._file = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self._digest = xxh3_128()
 
     def add(self, part: Slice) -> None:
