@@ -12,10 +12,10 @@ import numpy as np
 
 from stream_app.broker import EmbeddedBroker
 from stream_app.demo.stack import WorkerProcess, worker_environment
-from tests.benchmarks.full import stream
+from tests.benchmarks.full import scraped, stream
 from tests.benchmarks.processes import Watch
 from tests.benchmarks.restore import said
-from tests.kafka.workers import QUICK, System, settings_for, until
+from tests.kafka.workers import QUICK, System, settings_for, until, url_of
 
 WARM, TAIL = 0.15, 0.95
 """Of the predictions, between which the figures are taken, once every worker has its partitions."""
@@ -51,10 +51,11 @@ def _drained(count: int, *, events: int, partitions: int) -> dict[str, Any]:
             assert broker.pid is not None
             with Watch([broker.pid, *pids]) as watch:
                 sent = asyncio.run(system.send(stream("simulator", None, events=events)))
-                result = asyncio.run(system.account(deadline_s=900))
+                asyncio.run(until(lambda: _verdicts(running) >= sent, deadline_s=900, every_s=1.0))
         finally:
             for worker in running:
                 worker.stop()
+        result = asyncio.run(system.account())
         made_s = np.sort([record.timestamp for record in asyncio.run(system.read(*OUTPUTS))]) / 1000
         sent_s = max(record.timestamp for record in asyncio.run(system.read(*INPUTS))) / 1000
     first = max(int(len(made_s) * WARM), int(np.searchsorted(made_s, sent_s)))
@@ -74,6 +75,16 @@ def _drained(count: int, *, events: int, partitions: int) -> dict[str, Any]:
         "sent": sent,
         "wrong": result.lost + result.repeated + result.unknown,
     }
+
+
+def _verdicts(running: list[WorkerProcess]) -> float:
+    """Inputs that the workers have dealt with."""
+    total = 0.0
+    for worker in running:
+        worker.check()
+        found = scraped(url_of(worker) or "")
+        total += sum(n for (name, _), n in found.items() if name == "behavior_verdicts_total")
+    return total
 
 
 def _shared(running: list[WorkerProcess], partitions: int) -> bool:
