@@ -40,6 +40,7 @@ class Checkpoint:
     offset: int  # of the changelog: read on from here
     log_id: str  # see TaskState.log_id
     begun_ms: int  # wall clock
+    identity: dict[str, Any]
     own: dict[bytes, bytes]
     _whole: Bytes
     _row: np.dtype[Any]
@@ -71,7 +72,8 @@ class Checkpoint:
 
 @dataclass
 class Writer:
-    """Writes a checkpoint beside `path` and puts it there when it is whole. Any thread, one at a time."""
+    """Writes a checkpoint beside `path` and puts it there when it is whole; it holds what users did, so only the owner
+    may read it. Any thread, one at a time."""
 
     path: Path
     bytes_written: int = 0
@@ -80,7 +82,8 @@ class Writer:
     def __post_init__(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._draft = self.path.with_suffix(f".{os.getpid()}.draft")
-        self._file = self._draft.open("wb")
+        self._draft.unlink(missing_ok=True)
+        self._file = os.fdopen(os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         self._digest = xxh3_128()
 
     def add(self, part: Slice) -> None:
@@ -165,4 +168,6 @@ def _parsed(whole: Bytes, identity: Mapping[str, Any], row: np.dtype[Any]) -> Ch
         parts.append(whole[at : at + size].tobytes())
         at += size
     own = dict(zip(parts[: len(keys)], parts[len(keys) :], strict=True))
-    return Checkpoint(index["offset"], index["log"], index["begun_ms"], own, whole, row, index["slices"])
+    return Checkpoint(
+        index["offset"], index["log"], index["begun_ms"], index["identity"], own, whole, row, index["slices"]
+    )

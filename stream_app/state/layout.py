@@ -43,14 +43,13 @@ def columns(users: UserTable, windows: WindowTable, rows: Ints) -> Columns:
     at, held = windows.walk(rows)
     bounds = np.searchsorted(at, np.arange(len(rows) + 1))
     counts = np.minimum(windows.rows["product_count"][held], SKETCH)
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    products = windows.products.ravel().take(np.arange(offsets[-1]) + np.repeat(held * SKETCH - offsets[:-1], counts))
     head = np.empty(len(rows), HEAD)
     head["base"], head["carried"] = versions(users.rows.dtype)
     head["row_bytes"] = users.rows.dtype.itemsize
     head["windows"] = np.diff(bounds)
     owner, finals = _former(windows, at, held, bounds)
     head["finals"] = np.bincount(owner, minlength=len(rows))
+    products = windows.products.flat(held, counts)
     return Columns(head, gathered(users.rows, rows), gathered(windows.rows, held), products, finals)
 
 
@@ -189,13 +188,12 @@ def _load_windows(windows: WindowTable, owners: Ints, found: Columns, watermark_
     """Windows of these owners, -1: of nobody; those out of reach are left out."""
     counts = found.head["windows"].astype(np.int64)
     held = np.minimum(found.windows["product_count"], SKETCH)
-    products = np.zeros((len(found.windows), SKETCH), np.uint64)
-    products[np.arange(SKETCH) < held[:, None]] = found.products
     positions = np.repeat(np.arange(len(owners)), counts)
-    live = np.flatnonzero(windows.within_reach(found.windows["end_ms"], watermark_ms) & (owners[positions] >= 0))
+    within = windows.within_reach(found.windows["end_ms"], watermark_ms) & (owners[positions] >= 0)
+    live, products = np.flatnonzero(within), found.products[np.repeat(within, held)]
     loaded = np.full(len(found.windows), -1, np.int64)
     users, place = np.unique(positions[live], return_inverse=True)
-    loaded[live] = windows.load(owners[users], place, gathered(found.windows, live), products[live])
+    loaded[live] = windows.load(owners[users], place, gathered(found.windows, live), products)
     firsts, owner = np.cumsum(counts) - counts, np.repeat(np.arange(len(owners)), found.head["finals"])
     for one, (at, *final) in zip(owner.tolist(), found.finals.tolist(), strict=True):
         if (window := int(loaded[firsts[one] + at])) >= 0:

@@ -150,7 +150,7 @@ class Checkpoints:
             started_s = time.monotonic()
             try:
                 await self.write()
-            except OSError as error:  # the disk is full, or away: the changelog has everything
+            except Exception as error:  # the disk is full, or away: the changelog has everything
                 log.warning("checkpoint not written", extra={"path": str(self._path), "reason": str(error)})
             pause_s = max(self._every_s, (time.monotonic() - started_s) / LONGEST_SHARE)
 

@@ -20,7 +20,7 @@ from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
 from stream_app.worker.beat import due_s
-from stream_app.worker.checkpoints import Checkpoints, last_values
+from stream_app.worker.checkpoints import Checkpoints, Found, last_values
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import event_type_of
@@ -68,8 +68,8 @@ class Task:
         self._blocked_since_s: float | None = None
         self._taken_s = 0.0  # when the last batch was, monotonic
 
-    async def start(self, reader: LogReader) -> int:
-        """Fence the previous owner, then restore; returns how many records of the changelog that took."""
+    async def start(self, reader: LogReader) -> Found:
+        """Fence the previous owner, then restore; returns from what."""
         await self._producer.start()
         await reader.start()
         try:
@@ -79,7 +79,7 @@ class Task:
         self.pipeline.restore(found.pairs, now_ms=_now_ms(), checkpoint=found.checkpoint)
         if self._checkpoints is not None:
             self._checkpoints.restored(found.offset)
-        return found.read
+        return found
 
     def run(self) -> None:
         """Start (again) to take what arrives."""

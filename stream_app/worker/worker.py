@@ -289,14 +289,23 @@ class Worker:
 
     async def _restore(self, task: Task) -> None:
         started_s = time.monotonic()
-        read = await task.start(LogReader(self._settings.broker, [(self._names.state, task.number)]))
+        found = await task.start(LogReader(self._settings.broker, [(self._names.state, task.number)]))
         seconds = time.monotonic() - started_s
         self._metrics.set_restored(task.number, seconds)
         if self._url:
             task.pipeline.advertise(self._url)
         self._status.restored(task.number)
         users = len(task.pipeline.state)
-        log.info("restored", extra={"partition": task.number, "records": read, "users": users, "seconds": seconds})
+        log.info(
+            "restored",
+            extra={
+                "partition": task.number,
+                "checkpoint": found.checkpoint is not None,
+                "records": found.read,
+                "users": users,
+                "seconds": seconds,
+            },
+        )
 
     def _expecting(self, number: int) -> list[int]:
         """Inputs of a task that are known to hold more than has reached its inbox."""

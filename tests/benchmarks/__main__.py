@@ -33,6 +33,33 @@ def run_latency(options: argparse.Namespace) -> dict[str, Any]:
     return {"work": "latency", "ours": ours, "peers": {}}
 
 
+def run_state(options: argparse.Namespace) -> dict[str, Any]:
+    """Users back after kill -9."""
+    from tests.benchmarks.restore import state
+
+    return {
+        "work": "state",
+        "ours": state(users=options.users or 1_000_000, partitions=options.partitions),
+        "peers": {},
+    }
+
+
+def run_scale(options: argparse.Namespace) -> dict[str, Any]:
+    """Few and many users in the state."""
+    from tests.benchmarks.scale import scale
+
+    ours = scale(few=10_000, many=options.users or 5_000_000, events=options.events or 200_000)
+    return {"work": "scale", "ours": ours, "peers": {}}
+
+
+def run_workers(options: argparse.Namespace) -> dict[str, Any]:
+    """One worker and two on the same backlog."""
+    from tests.benchmarks.workers import workers
+
+    ours = workers(events=options.events or 60_000, partitions=options.partitions)
+    return {"work": "workers", "ours": ours, "peers": {}}
+
+
 def run_windows(options: argparse.Namespace) -> dict[str, Any]:
     """Every system on the same clicks, in turns."""
     from tests.benchmarks.windows import PEERS, windows
@@ -52,7 +79,14 @@ def run_windows(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-WORKS = {"windows": run_windows, "full": run_full, "latency": run_latency}
+WORKS = {
+    "windows": run_windows,
+    "full": run_full,
+    "latency": run_latency,
+    "state": run_state,
+    "scale": run_scale,
+    "workers": run_workers,
+}
 
 
 def show(result: dict[str, Any]) -> Table:
@@ -79,6 +113,7 @@ def main() -> None:
     parser.add_argument("work", choices=WORKS)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--events", type=int, help="how many events")
+    parser.add_argument("--users", type=int, help="state, scale: how many users")
     parser.add_argument("--source", default="simulator", help="simulator, or a recorded source such as composite")
     parser.add_argument("--data", type=Path, help="folder of the recorded data sets (else STREAM_APP_TEST_DATA)")
     parser.add_argument("--partitions", type=int, default=4)

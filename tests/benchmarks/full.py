@@ -94,7 +94,7 @@ async def _drained(worker: WorkerProcess, sent: int) -> dict[str, tuple[float, f
 
     def done() -> dict[tuple[str, str], float] | None:
         worker.check()
-        found = _scrape(url)
+        found = scraped(url)
         verdicts = sum(n for (name, _), n in found.items() if name == "behavior_verdicts_total")
         return found if verdicts >= sent else None
 
@@ -106,7 +106,7 @@ async def _drained(worker: WorkerProcess, sent: int) -> dict[str, tuple[float, f
     }
 
 
-def _scrape(url: str) -> dict[tuple[str, str], float]:
+def scraped(url: str) -> dict[tuple[str, str], float]:
     """Samples by name and label values."""
     with urllib.request.urlopen(f"{url.rstrip('/')}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
