@@ -94,6 +94,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             coordinator._group_instance_id = None
             await coordinator.close()
 
+    @property
+    def coordinated(self) -> bool:
+        """Whether a broker that coordinates the group is known and answers heartbeats."""
+        return self._consumer is not None and self._consumer._coordinator.coordinator_id is not None
+
     def position_and_end(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to hand out and the last stable offset last seen, or None when unknown.
 
@@ -252,6 +257,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def leave(self) -> None:
         """Let the group know at once that this worker goes: Faust's own stop comes to that late."""
         await self._thread.leave()
+
+    @property
+    def coordinated(self) -> bool:
+        """False while the broker is away."""
+        return self._thread.coordinated
 
     def caught_up(self, tp: TP) -> bool:
         """Whether everything known to be committed on the partition has been handed on."""
