@@ -145,11 +145,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         wanted = frozenset(tp for tp in self._get_active_partitions() if self.owner.accepts(tp))
-        if not self.settled or not wanted:  # an empty set would mean all
+        if not self.settled() or not wanted:  # an empty set would mean all
             await self.sleep(0.005)
             return
         async with self._positions:
-            if not self.settled:
+            if not self.settled():
                 return
             rebalance = self._rebalance
             fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
@@ -158,7 +158,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp, records in fetched.items():
             for start in range(0, len(records), MAX_BATCH_RECORDS):
                 # what is dropped here is fetched again: perform_seek follows every rebalance, and this fetch
-                if not self.settled or rebalance != self._rebalance:
+                if not self.settled() or rebalance != self._rebalance:
                     return
                 part = records[start : start + MAX_BATCH_RECORDS]
                 message = self._to_message(tp, part[-1])
@@ -167,7 +167,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.handed[tp] += 1
                 yield tp, message
 
-    @property
     def settled(self) -> bool:
         """No rebalance is under way. Faust's own flags say so too early where one begins while the last one ends."""
         return bool(self.flow_active and not self.app.rebalancing and self._sought == self._rebalance)
@@ -261,7 +260,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     @property
     def coordinated(self) -> bool:
         """False while the broker is away."""
-        return self._thread.coordinated
+        return bool(self._thread.coordinated)
 
     def caught_up(self, tp: TP) -> bool:
         """Whether everything known to be committed on the partition has been handed on."""

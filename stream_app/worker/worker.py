@@ -249,7 +249,7 @@ class Worker:
                 batch: RecordBatch = event.value
                 current = event.message.generation_id == self._app.consumer_generation_id
                 task = self._tasks.get(batch.tp.partition)
-                if task is None or not current or not self._app.consumer.settled:
+                if task is None or not current or not self._app.consumer.settled():
                     continue  # read again after the rebalance
                 self._received[batch.tp] = self._received.get(batch.tp, 0) + 1
                 try:

@@ -16,7 +16,7 @@ from tests.kafka.workers import System, until
 
 FROZEN_S = 12.0
 BROKER_PAUSED_S = 5.0
-RECOVERED_S = 90.0
+RECOVERED_S = 120.0
 LEAST, MOST = 2, 3  # workers between faults
 
 

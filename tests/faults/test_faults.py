@@ -8,7 +8,7 @@ from tests.faults.run import WRONG, run
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_nothing_is_lost_repeated_or_miscounted_whatever_breaks(tmp_path: Path) -> None:
     kinds = ("kill", "kill_broker", "join", "leave")
 
