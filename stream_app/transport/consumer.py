@@ -94,6 +94,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             coordinator._group_instance_id = None
             await coordinator.close()
 
+    @property
+    def coordinated(self) -> bool:
+        """Whether a broker that coordinates the group is known and answers heartbeats."""
+        return self._consumer is not None and self._consumer._coordinator.coordinator_id is not None
+
     def position_and_end(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to hand out and the last stable offset last seen, or None when unknown.
 
@@ -140,11 +145,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         wanted = frozenset(tp for tp in self._get_active_partitions() if self.owner.accepts(tp))
-        if not self.settled or not wanted:  # an empty set would mean all
+        if not self.settled() or not wanted:  # an empty set would mean all
             await self.sleep(0.005)
             return
         async with self._positions:
-            if not self.settled:
+            if not self.settled():
                 return
             rebalance = self._rebalance
             fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
@@ -153,7 +158,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         for tp, records in fetched.items():
             for start in range(0, len(records), MAX_BATCH_RECORDS):
                 # what is dropped here is fetched again: perform_seek follows every rebalance, and this fetch
-                if not self.settled or rebalance != self._rebalance:
+                if not self.settled() or rebalance != self._rebalance:
                     return
                 part = records[start : start + MAX_BATCH_RECORDS]
                 message = self._to_message(tp, part[-1])
@@ -162,7 +167,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.handed[tp] += 1
                 yield tp, message
 
-    @property
     def settled(self) -> bool:
         """No rebalance is under way. Faust's own flags say so too early where one begins while the last one ends."""
         return bool(self.flow_active and not self.app.rebalancing and self._sought == self._rebalance)
@@ -252,6 +256,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def leave(self) -> None:
         """Let the group know at once that this worker goes: Faust's own stop comes to that late."""
         await self._thread.leave()
+
+    @property
+    def coordinated(self) -> bool:
+        """False while the broker is away."""
+        return bool(self._thread.coordinated)
 
     def caught_up(self, tp: TP) -> bool:
         """Whether everything known to be committed on the partition has been handed on."""

@@ -9,15 +9,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from faust.types import TP
 
+from fusion.recommender import ItemIndex
 from stream_app.errors import DependencyError, SettingsError, StateError
 from stream_app.metrics import Metrics
 from stream_app.models import change
@@ -47,6 +48,7 @@ from stream_app.worker.supervisor import RESTARTS
 from stream_app.worker.task import Task
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 EXIT_SETTINGS = 2
 """No restart mends it."""
@@ -75,6 +77,7 @@ class Worker:
         self._moving = asyncio.Lock()  # tasks start, or they drain
         self._received: dict[TP, int] = {}
         self._stopping = asyncio.Event()
+        self._folder = settings.data_dir / "faust"
         self._app: BatchApp
         self._models: Models
         self._serving: Serving
@@ -87,22 +90,24 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._tell)
-        settings = self._settings
-        live = await loop.run_in_executor(self._device, self._load_model)
-        self._models = Models(live, settings=settings, metrics=self._metrics, device=self._device)
+        settings, index = self._settings, ItemIndex()
         reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
-        self._serving = Serving(reader, self._names, self._pipelines, index=live.scorer.index)
+        self._serving = Serving(reader, self._names, self._pipelines, index=index)
         self._live.insights = partial(self._serving.insights, windows=LOOKED_BACK)
         web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
         if settings.web.enabled:
             await web.start()
             self._url = web.advertised
             log.info("serving", extra={"url": web.url})
-        if not await self._reach_broker():
+        live = await self._reach("model", lambda: loop.run_in_executor(self._device, self._load_model, index))
+        if live is None or not (
+            await self._reach("disk", self._prepare_folder) and await self._reach("broker", self._prepare_topics)
+        ):
             await web.stop()
             return
+        self._models = Models(live, settings=settings, metrics=self._metrics, device=self._device)
         reader = LogReader(settings.broker, [(self._names.item_log, 0)])
-        item_log = ItemLog(reader, live.scorer.index, self._device, self.crash)
+        item_log = ItemLog(reader, index, self._device, self.crash)
         self._voice = partition_of(change.KEY, self._settings.topics.partitions)
         reader = LogReader(settings.broker, [(self._names.control, self._voice)])
         model_log = ModelLog(reader, self._models, self.crash, judges=self._judges)
@@ -185,20 +190,24 @@ class Worker:
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
 
-    async def _reach_broker(self) -> bool:
-        """Wait, not ready, until the broker answers; False when told to stop before."""
+    async def _reach(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T | None:
+        """Wait, not ready, until a dependency is there; None when told to stop before."""
+        said = ""
         while not self._stopping.is_set():
             try:
-                await self._prepare_topics()
+                found = await attempt()
             except DependencyError as error:
-                log.warning("the broker is away", extra={"error": str(error)})
+                if str(error) != said:
+                    log.warning("the %s is away", what, extra={"error": (said := str(error))})
+                self._status.pause(what, str(error))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), RETRY_S)
             else:
-                return True
-        return False
+                self._status.resume(what)
+                return found
+        return None
 
-    async def _prepare_topics(self) -> None:
+    async def _prepare_topics(self) -> bool:
         self._settings = await admin.settled(self._settings)
         wanted = admin.plans(self._settings.topics)
         if self._settings.topics.create:
@@ -206,13 +215,21 @@ class Worker:
                 log.info("topic created", extra={"topic": name})
         await admin.require(self._settings.broker, wanted)
         self._cluster = await admin.cluster_id(self._settings.broker)
+        return True
 
-    def _load_model(self) -> Served:
+    async def _prepare_folder(self) -> bool:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DependencyError(f"{self._folder}: {error.strerror}") from error
+        return True
+
+    def _load_model(self, index: ItemIndex) -> Served:
         torch.set_num_threads(self._settings.model.threads)
         try:
-            return load_configured(self._settings)
+            return load_configured(self._settings, index=index)
         except RefusedError as error:
-            raise DependencyError(f"model: {error}") from error
+            raise DependencyError(str(error)) from error
 
     def _judges(self) -> bool:
         """Whether this worker owns the task that may write what holds of models."""
@@ -220,9 +237,7 @@ class Worker:
 
     def _build_app(self) -> BatchApp:
         settings = self._settings
-        folder = settings.data_dir / "faust"
-        folder.mkdir(parents=True, exist_ok=True)
-        app = batch_app(settings.pipeline.name, settings.broker, data_dir=str(folder))
+        app = batch_app(settings.pipeline.name, settings.broker, data_dir=str(self._folder))
         app.owner = self
         for name, at in self._inputs.items():
             topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -237,7 +252,7 @@ class Worker:
                 batch: RecordBatch = event.value
                 current = event.message.generation_id == self._app.consumer_generation_id
                 task = self._tasks.get(batch.tp.partition)
-                if task is None or not current or not self._app.consumer.settled:
+                if task is None or not current or not self._app.consumer.settled():
                     continue  # read again after the rebalance
                 self._received[batch.tp] = self._received.get(batch.tp, 0) + 1
                 try:
@@ -339,6 +354,10 @@ class Worker:
                     rows=len(state),
                     size_bytes=state.memory_bytes(),
                 )
+            if self._app.consumer.coordinated:
+                self._status.resume("broker")
+            else:
+                self._status.pause("broker", "nobody coordinates the consumer group")
             if self._judges():
                 self._models.judge()
             self._metrics.queue_depth.set(sum(task.waiting for task in self._tasks.values()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,15 @@ def run_windows(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def run_soak(options: argparse.Namespace) -> dict[str, Any]:
+    """Half of the capacity, for long."""
+    from tests.benchmarks.soak import soak
+
+    told = (lambda _: None) if options.json else partial(print, file=sys.stderr, flush=True)
+    ours = soak(minutes=options.minutes, partitions=options.partitions, rate=options.rate, told=told)
+    return {"work": "soak", "ours": ours, "peers": {}}
+
+
 WORKS = {
     "windows": run_windows,
     "full": run_full,
@@ -86,6 +97,7 @@ WORKS = {
     "state": run_state,
     "scale": run_scale,
     "workers": run_workers,
+    "soak": run_soak,
 }
 
 
@@ -100,8 +112,8 @@ def show(result: dict[str, Any]) -> Table:
     rows: dict[str, dict[str, Any]] = {}
     for name, figures in systems.items():
         for key, value in figures.items():
-            parts = value.items() if isinstance(value, dict) else [("", value)]
-            for part, number in parts:
+            parts = dict(enumerate(value, 1)) if isinstance(value, list) else value
+            for part, number in parts.items() if isinstance(parts, dict) else [("", parts)]:
                 rows.setdefault(f"{key} {part}".strip(), {})[name] = number
     for label, values in rows.items():
         table.add_row(label, *(f"{values[name]:,}" if name in values else "–" for name in systems))
@@ -119,6 +131,8 @@ def main() -> None:
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000], help="latency: events per second")
     parser.add_argument("--seconds", type=float, default=15, help="latency: how long each rate is held")
+    parser.add_argument("--minutes", type=int, default=30, help="soak: how long")
+    parser.add_argument("--rate", type=int, help="soak: events per second, instead of half of what it drained")
     parser.add_argument("--turns", type=int, default=2, help="windows: how often each system has its turn")
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="windows: these only")

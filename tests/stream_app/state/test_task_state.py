@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, find, given, settings
 from hypothesis import strategies as st
 
-from stream_app.state import StateSettings
+from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, StateSettings
 from tests.stream_app.state.oracle import expected
 from tests.stream_app.state.streams import SMALL, Shop, run
 
-THOROUGH = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BRIEF = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GAP, WINDOW = SMALL.session_gap_ms, SMALL.tumbling_ms
 STEPS = st.sampled_from([0, 0, 1, 2, 7, 20, WINDOW - 1, WINDOW, WINDOW + 1, GAP - 1, GAP, GAP + 1, 2 * GAP - 1, 400])
@@ -64,6 +65,23 @@ def streams(draw: st.DrawFn, longest: int = 60) -> list[Shop]:
         if kind == "new":
             seen.append((identity, time))
     return events
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda want: all(verdict in want.verdicts for verdict in (ACCEPTED, DUPLICATE, LATE, PARTIAL, FUTURE)),
+        lambda want: any(len(final["supersedes"]) > 1 for final in want.finals),  # an event bridged two sessions
+        lambda want: any(final["revision"] > 2 for final in want.finals),
+        lambda want: any(
+            final["kind"] == "session" and final["end"] - final["start"] > 3 * GAP for final in want.finals
+        ),
+    ],
+    ids=["verdicts", "merge", "corrections", "long"],
+)
+def test_the_streams_hold_every_case(case: Callable[[Any], bool]) -> None:
+    """Raises NoSuchExample otherwise."""
+    find(streams(), lambda events: case(expected(events, replace(SMALL, grace_ms=200))), settings=THOROUGH)
 
 
 def without_digest(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
