@@ -259,6 +259,7 @@ class Worker:
             producer=TaskProducer(settings.broker, group=settings.pipeline.name, partition=number),
             metrics=self._metrics,
             expecting=partial(self._expecting, number),
+            fellows=self._tasks.values,
             committed=self._on_commit,
             crash=self.crash,
         )
