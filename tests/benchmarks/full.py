@@ -130,6 +130,7 @@ async def _turn(
         "guarantee": "at least once; its state dies with it" if _is_loop(worker) else "exactly once",
     }
     if steps:
+        figures["events_per_transaction"] = round(sent / steps.pop("transactions")[1])
         us = {name: round(1e6 * cpu / max(n, 1), 1) for name, (cpu, n) in steps.items()}
         figures["steps_us_per_event"] = {**us, "transport": round(cpu_us - sum(us.values()), 1)}
     return figures
@@ -172,11 +173,12 @@ async def _drained(worker: WorkerProcess, sent: int) -> dict[str, tuple[float, f
         return found if verdicts >= sent else None
 
     found = await until(done, deadline_s=1200, every_s=1.0)
-    return {
+    steps = {
         stage: (found["behavior_stage_cpu_seconds_total", stage], found["behavior_stage_events_total", stage])
         for stage in STAGES
         if found["behavior_stage_events_total", stage]
     }
+    return steps | {"transactions": (0.0, found["behavior_transactions_total", ""])}
 
 
 def _scrape(url: str) -> dict[tuple[str, str], float]:
