@@ -65,6 +65,11 @@ class TaskState:
         return self._users.find(user) is not None
 
     @property
+    def touched(self) -> bool:
+        """Whether windows have changed since the last open_windows."""
+        return bool(self._touched)
+
+    @property
     def carried(self) -> NDArray[np.void]:
         """(rows,) the scorer's part of every user by row, freed ones blank; a view, valid until the next update."""
         held: NDArray[np.void] = self._users.rows["carried"][: len(self._users.ids)]

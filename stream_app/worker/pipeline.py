@@ -142,6 +142,8 @@ class Pipeline:
         self._noted: dict[bytes, bytes] = {}  # what the ledger has in the changelog
         self._advert: OutputRecord | None = None
         self._swept_ms = 0
+        self._updates_ms = settings.pipeline.updates_ms
+        self._updated_ms = 0  # wall clock of the last records of open windows
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
     def restore(
@@ -191,6 +193,7 @@ class Pipeline:
             self._set_aside(out, at, one.record, one.error)
         if taken.events is not None:
             await self._events(out, taken.events, taken.records, now_ms)
+            self._update_open(out, now_ms)
         out.outputs += self._changelog(out) + self._words()
         for at, position in taken.positions.items():
             self._positions[at] = max(self._positions[at], position)
@@ -203,9 +206,18 @@ class Pipeline:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
         out = Publication(outputs=self._words())
-        if not len(finals) and self._advert is None and not out.outputs:
+        if not len(finals) and self._advert is None and not out.outputs and not self.state.touched:
             return None
         self._engage(out, finals)
+        self._update_open(out, now_ms)
+        out.outputs += self._changelog(out)
+        return out
+
+    def leave(self) -> Publication | None:
+        """What waits to be told before the task goes elsewhere."""
+        self._engage(out := Publication(), self.state.open_windows())
+        if not out.outputs:
+            return None
         out.outputs += self._changelog(out)
         return out
 
@@ -225,6 +237,7 @@ class Pipeline:
         """
         out = Publication()
         await self._segment(out, events, records, positions, watermark_ms, now_ms)
+        self.state.open_windows()
         self.state.close(close_ms)
         self._ledger.expire(close_ms)
         self._changelog(out)
@@ -245,12 +258,12 @@ class Pipeline:
             accepted = self._sort_out(out, events, records, admission)
         for segment in admission.segments:
             self._engage(out, self.state.close(segment.watermark_ms))
-            chosen = segment.index
+            chosen = segment.index if len(segment.index) < len(events) else slice(None)
             before_ms = admission.watermark_ms[chosen]
             await self._segment(out, events.take(chosen), records[chosen], positions[chosen], before_ms, now_ms)
         self._engage(out, self.state.close())
         self._inform(out, self._ledger.expire(self.state.watermark_ms))
-        self._remember_items(out, events.take(accepted))
+        self._remember_items(out, events.take(slice(None) if accepted.all() else accepted))
 
     async def _segment(
         self,
@@ -277,7 +290,6 @@ class Pipeline:
             self._grader.forget(rows.row_of_user)
         predictions = scored.predictions
         if predictions is None:
-            self._engage(out, self.state.open_windows())
             return
         if not scored.kept.all():
             rows, good, users = without(rows, scored.kept)
@@ -314,7 +326,6 @@ class Pipeline:
             chain = [digests[at].hex() for at in back.tolist()]
             made, timing = predictions.take(back), Timing(now_ms, inference_s * 1000)
             self._predict(out, events, records, made, chain, started_ms[back], positions, watermark_ms, timing)
-        self._engage(out, self.state.open_windows())
 
     def _use_models(self) -> None:
         """Those of now, for a whole batch."""
@@ -358,11 +369,11 @@ class Pipeline:
         """Set aside what was not accepted; returns the mask of what was."""
         verdict = admission.verdict
         accepted: NDArray[np.bool_] = verdict == ACCEPTED
-        self._count(out, events.take(accepted), "predicted")
+        self._count(out, events.source_input[accepted], "predicted")
         if accepted.all():
             return accepted
         for code, name in VERDICT_NAMES.items():
-            self._count(out, events.take(verdict == code), name)
+            self._count(out, events.source_input[verdict == code], name)
         for i in np.flatnonzero(verdict == FUTURE).tolist():
             self._set_aside(out, int(events.source_input[i]), records[i], FUTURE_ERROR)
         for i in np.flatnonzero(verdict == LATE).tolist():
@@ -383,8 +394,8 @@ class Pipeline:
         out.verdicts[topic, "dead_lettered"] += 1
         out.dead_letters[error.stage, error.code] += 1
 
-    def _count(self, out: Publication, events: EventBatch, verdict: str) -> None:
-        for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
+    def _count(self, out: Publication, inputs: NDArray[np.uint8], verdict: str) -> None:
+        for at, n in enumerate(np.bincount(inputs, minlength=len(self._inputs)).tolist()):
             if n:
                 out.verdicts[self._inputs[at], verdict] += n
 
@@ -401,7 +412,7 @@ class Pipeline:
         return stray
 
     def _route(self, out: Publication, events: EventBatch, records: Objects) -> None:
-        self._count(out, events, "routed")
+        self._count(out, events.source_input, "routed")
         for record, user in zip(records, events.user, strict=True):
             out.outputs.append(routed(record, user, names=self._names, partitions=self._partitions))
 
@@ -460,6 +471,12 @@ class Pipeline:
         out.engagement["final" if windows.is_final else "update"] += len(values)
         self._announce(out, windows, signals)
         self._inform(out, self._ledger.settle(windows))
+
+    def _update_open(self, out: Publication, now_ms: int) -> None:
+        """Engagement so far, now and then; final records do not wait."""
+        if now_ms - self._updated_ms >= self._updates_ms:
+            self._updated_ms = now_ms
+            self._engage(out, self.state.open_windows())
 
     def _inform(self, out: Publication, parts: list[Part]) -> None:
         """Aggregates for people."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class Task:
         producer: TaskProducer,
         metrics: Metrics,
         expecting: Callable[[], list[int]],
+        fellows: Callable[[], Collection[Task]],
         committed: Committed,
         checkpoints: Checkpoints | None = None,
         crash: Callable[[BaseException], None],
@@ -57,6 +58,7 @@ class Task:
         self._producer = producer
         self._metrics = metrics
         self._expecting = expecting
+        self._fellows = fellows  # all tasks of the worker
         self._committed = committed
         self._checkpoints = checkpoints
         self._crash = crash
@@ -112,6 +114,13 @@ class Task:
         with self._metrics.stage("decode", len(records)):
             arrival = self._decode(at, records, ack)
         self._inbox.push(arrival, time.monotonic())
+        self._news.set()
+        if self._waiting_everywhere() >= self._settings.pace_events:
+            for task in self._fellows():
+                task.wake()
+
+    def wake(self) -> None:
+        """Look again whether a batch is due."""
         self._news.set()
 
     def accepts(self, at: int) -> bool:
@@ -169,6 +178,7 @@ class Task:
                     await self._advance(publication, None)
                 else:
                     await self._wait(next_tick_s)
+            await self._advance(self.pipeline.leave(), None)
             await self._settle()
         except Exception as error:  # the state may be ahead of the log
             self._crash(error)
@@ -183,7 +193,7 @@ class Task:
             return None
         if waiting < self._settings.batch_events:
             committing = self._commit is not None and not self._commit.done()
-            if committing or now_s < self._due_s(waiting):
+            if committing or now_s < self._due_s():
                 return None
         expecting = self._expecting()
         taken = self._inbox.take(self._settings.batch_events, expecting)
@@ -196,9 +206,12 @@ class Task:
         self._taken_s = now_s
         return taken
 
-    def _due_s(self, waiting: int) -> float:
-        arrived_s = self._inbox.arrived_s or 0.0
+    def _due_s(self) -> float:
+        arrived_s, waiting = self._inbox.arrived_s or 0.0, self._waiting_everywhere()
         return due_s(self._settings, waiting=waiting, arrived_s=arrived_s, taken_s=self._taken_s)
+
+    def _waiting_everywhere(self) -> int:
+        return sum(task.waiting for task in self._fellows())
 
     async def _wait(self, next_tick_s: float) -> None:
         """Until something changes: news, a commit, the time of the next batch, or the tick."""
@@ -208,8 +221,8 @@ class Task:
         waiters: list[asyncio.Future[Any]] = [news]
         if self._commit is not None and not self._commit.done():
             waiters.append(self._commit)
-        elif waiting := len(self._inbox):
-            timeout_s = min(timeout_s, max(self._due_s(waiting) - now_s, MERGE_S))
+        elif len(self._inbox):
+            timeout_s = min(timeout_s, max(self._due_s() - now_s, MERGE_S))
         await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
 

@@ -297,6 +297,7 @@ class Worker:
             producer=TaskProducer(settings.broker, group=settings.pipeline.name, partition=number),
             metrics=self._metrics,
             expecting=partial(self._expecting, number),
+            fellows=self._tasks.values,
             committed=self._on_commit,
             checkpoints=checkpoints,
             crash=self.crash,

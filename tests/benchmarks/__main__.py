@@ -15,16 +15,22 @@ from rich.table import Table
 
 
 def run_full(options: argparse.Namespace) -> dict[str, Any]:
-    """One worker drains a backlog."""
+    """One worker drains a backlog, then keeps a pace; then a loop by hand does."""
     from tests.benchmarks.full import full
 
-    ours = full(
+    found = full(
         events=options.events or 60_000,
         source=options.source,
         data=options.data,
         partitions=options.partitions,
+        rate=max(options.rates),
+        seconds=options.seconds,
+        peers=options.peers != [],
     )
-    return {"work": "full", "source": options.source, "ours": ours, "peers": {}}
+    ours = found.pop("ours")
+    for figures in found.values():
+        figures["times_ours"] = round(figures["cpu_us_per_event"] / ours["cpu_us_per_event"], 2)
+    return {"work": "full", "source": options.source, "ours": ours, "peers": found}
 
 
 def run_latency(options: argparse.Namespace) -> dict[str, Any]:
@@ -129,13 +135,19 @@ def main() -> None:
     parser.add_argument("--source", default="simulator", help="simulator, or a recorded source such as composite")
     parser.add_argument("--data", type=Path, help="folder of the recorded data sets (else STREAM_APP_TEST_DATA)")
     parser.add_argument("--partitions", type=int, default=4)
-    parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000], help="latency: events per second")
-    parser.add_argument("--seconds", type=float, default=15, help="latency: how long each rate is held")
+    parser.add_argument(
+        "--rates",
+        type=int,
+        nargs="+",
+        default=[200, 2_000],
+        help="events per second; the highest alone but for latency",
+    )
+    parser.add_argument("--seconds", type=float, default=15, help="how long a rate is held")
     parser.add_argument("--minutes", type=int, default=30, help="soak: how long")
     parser.add_argument("--rate", type=int, help="soak: events per second, instead of half of what it drained")
     parser.add_argument("--turns", type=int, default=2, help="windows: how often each system has its turn")
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
-    parser.add_argument("--peers", nargs="*", help="windows: these only")
+    parser.add_argument("--peers", nargs="*", help="these only; none without names")
     parser.add_argument("--picture", type=Path, help="windows: a plot to this file (PNG)")
     options = parser.parse_args()
     result = WORKS[options.work](options)
