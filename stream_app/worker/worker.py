@@ -192,6 +192,8 @@ class Worker:
             for name in await admin.create(self._settings.broker, wanted):
                 log.info("topic created", extra={"topic": name})
         await admin.require(self._settings.broker, wanted)
+        # Faust would try for ever where the group may not be read; this says so
+        await admin.committed(self._settings.broker, self._settings.pipeline.name)
 
     def _load_model(self) -> Served:
         torch.set_num_threads(self._settings.model.threads)
