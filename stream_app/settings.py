@@ -40,7 +40,8 @@ class Broker(Section):
     """Name of this worker in its group, the same after a restart: it takes its partitions up again without waiting for
     the old session to end. A supervised worker is given one."""
     session_timeout_ms: int = Field(6_000, ge=1_000)
-    heartbeat_interval_ms: int = Field(1_000, ge=100)
+    heartbeat_interval_ms: int = Field(300, ge=100)
+    """Also how soon a worker hears that another comes or goes."""
     request_timeout_ms: int = Field(15_000, ge=1_000)
     transaction_timeout_ms: int = Field(30_000, ge=5_000)
     fetch_max_wait_ms: int = Field(20, ge=1)
@@ -90,6 +91,8 @@ class State(Section):
     tumbling_ms: int = Field(300_000, ge=1_000)
     idle_input_ms: int = Field(10_000, ge=100)
     user_ttl_ms: int = Field(30 * 86_400_000, ge=60_000)
+    checkpoint_s: float = Field(60.0, ge=0)
+    """Between two local checkpoints of a task, in the data folder; fewer where writing takes long. 0: none."""
 
 
 class Model(Section):

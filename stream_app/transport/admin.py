@@ -54,6 +54,12 @@ async def admin_client(broker: Broker) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.close()
 
 
+async def cluster_id(broker: Broker) -> str:
+    """Of the cluster, as it was formatted."""
+    async with admin_client(broker) as client:
+        return str((await client.describe_cluster())["cluster_id"])
+
+
 async def partition_counts(broker: Broker, names: Sequence[str]) -> dict[str, int]:
     """Partitions of each topic that exists."""
     async with admin_client(broker) as client:

@@ -42,6 +42,21 @@ class LogReader:
         """Disconnect."""
         await self._consumer.stop()
 
+    async def seek(self, offset: int) -> bool:
+        """Go on from there in the one partition; False, and nothing done, where the log does not reach over it."""
+        (tp,) = self._partitions
+        first = (await self._consumer.beginning_offsets([tp]))[tp]
+        end = (await self._consumer.end_offsets([tp]))[tp]
+        if not first <= offset < end:
+            return False
+        self._consumer.seek(tp, offset)
+        return True
+
+    async def rewind(self) -> None:
+        """Go back to the beginning of the one partition."""
+        (tp,) = self._partitions
+        self._consumer.seek(tp, (await self._consumer.beginning_offsets([tp]))[tp])
+
     async def fetch(self, timeout_ms: int = 200, *, most: int | None = None) -> list[RecordLike]:
         """What has arrived, at most so many, in order within each partition; empty after the timeout."""
         try:

@@ -62,8 +62,11 @@ class TaskProducer:
             targets[record.topic, partition].append(record)
         return [(topic, number, pack(self._producer, group)) for (topic, number), group in targets.items()]
 
-    async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Publish in one transaction. After any StateError the state in memory is ahead of the log: end the process."""
+    async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        """Publish in one transaction; returns the offset of the first record per topic and partition, -1 unknown.
+
+        After any StateError the state in memory is ahead of the log: end the process.
+        """
         producer = self._producer
         try:
             await producer.begin_transaction()
@@ -76,11 +79,15 @@ class TaskProducer:
                 positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
                 await producer.send_offsets_to_transaction(positions, self._group)
             await producer.commit_transaction()
-            for future in delivered:
-                future.result()
+            written = [future.result().offset for future in delivered]
         except ProducerFenced as error:
             raise StateError(f"task {self._partition} has another owner") from error
         except tuple(DENIED) as error:
             raise failure(error, f"transaction of task {self._partition}", operation="WRITE") from error
         except KafkaError as error:
             raise StateError(f"transaction of task {self._partition} failed: {error!r}") from error
+        places: dict[tuple[str, int], int] = {}
+        targets = [(topic, partition) for topic, partition, builders in packed for _ in builders]
+        for target, offset in zip(targets, written, strict=True):
+            places.setdefault(target, offset)
+        return places

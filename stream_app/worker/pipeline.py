@@ -41,6 +41,8 @@ from stream_app.signals.funnel import STEPS, funnel_step
 from stream_app.signals.next_best_action import next_best_action
 from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
+from stream_app.state.checkpoint import Checkpoint
+from stream_app.state.task_state import TASK
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import without
 from stream_app.worker.routing import partition_of, routed
@@ -77,6 +79,7 @@ class Publication:
     engagement: Counter[str] = field(default_factory=Counter)
     signals: Counter[str] = field(default_factory=Counter)
     arrivals_ms: list[NDArray[np.int64]] = field(default_factory=list)  # Kafka times of what was predicted
+    names_log: bool = False  # its changelog records say of which log they are
 
     @property
     def size(self) -> int:
@@ -136,14 +139,30 @@ class Pipeline:
             grace_ms=settings.state.grace_ms,
             segments=self._segments,
         )
+        self._noted: dict[bytes, bytes] = {}  # what the ledger has in the changelog
         self._advert: OutputRecord | None = None
         self._swept_ms = 0
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
-    def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
-        """The state from the changelog's last value per key."""
-        self.state.restore(((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)), now_ms=now_ms)
-        self._ledger.restore((k, v) for k, v in pairs.items() if k.startswith(insights.OWN))
+    def restore(
+        self, pairs: Mapping[bytes, bytes | None], *, now_ms: int, checkpoint: Checkpoint | None = None
+    ) -> None:
+        """The state from the changelog's last value per key; with a checkpoint, of its tail."""
+        own, slices = (checkpoint.own, checkpoint.slices()) if checkpoint else ({}, iter(()))
+        mine: dict[bytes, bytes | None] = {k: v for k, v in own.items() if k.startswith(insights.OWN)}
+        mine |= {k: v for k, v in pairs.items() if k.startswith(insights.OWN)}
+        self.state.restore(
+            ((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)),
+            now_ms=now_ms,
+            own={k: v for k, v in own.items() if not k.startswith(insights.OWN)},
+            slices=slices,
+        )
+        self._ledger.restore(mine.items())
+        self._noted = {k: v for k, v in mine.items() if v is not None}
+
+    def own(self) -> dict[bytes, bytes]:
+        """What the changelog holds beside users."""
+        return self.state.own() | self._noted
 
     def describe(self, user: str) -> dict[str, Any] | None:
         """The user's state with what their windows say now; None for a stranger."""
@@ -172,7 +191,7 @@ class Pipeline:
             self._set_aside(out, at, one.record, one.error)
         if taken.events is not None:
             await self._events(out, taken.events, taken.records, now_ms)
-        out.outputs += self._changelog() + self._words()
+        out.outputs += self._changelog(out) + self._words()
         for at, position in taken.positions.items():
             self._positions[at] = max(self._positions[at], position)
         return out
@@ -187,7 +206,7 @@ class Pipeline:
         if not len(finals) and self._advert is None and not out.outputs:
             return None
         self._engage(out, finals)
-        out.outputs += self._changelog()
+        out.outputs += self._changelog(out)
         return out
 
     async def again(
@@ -475,9 +494,16 @@ class Pipeline:
         if len(activity):
             out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))
 
-    def _changelog(self) -> list[OutputRecord]:
+    def _changelog(self, out: Publication) -> list[OutputRecord]:
         advert, self._advert = self._advert, None
-        changes = (*self.state.changes(), *self._ledger.changes())
+        state, noted = self.state.changes(), self._ledger.changes()
+        out.names_log = bool(state) and state[-1][0] == TASK
+        for key, value in noted:
+            if value is None:
+                self._noted.pop(key, None)
+            else:
+                self._noted[key] = value
+        changes = (*state, *noted)
         return [*filter(None, (advert,)), *(OutputRecord(self._names.state, key, value) for key, value in changes)]
 
 

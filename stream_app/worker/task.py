@@ -20,6 +20,7 @@ from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
 from stream_app.worker.beat import due_s
+from stream_app.worker.checkpoints import Checkpoints, last_values
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import event_type_of
@@ -45,6 +46,7 @@ class Task:
         metrics: Metrics,
         expecting: Callable[[], list[int]],
         committed: Committed,
+        checkpoints: Checkpoints | None = None,
         crash: Callable[[BaseException], None],
     ) -> None:
         self.number = number
@@ -56,6 +58,7 @@ class Task:
         self._metrics = metrics
         self._expecting = expecting
         self._committed = committed
+        self._checkpoints = checkpoints
         self._crash = crash
         self._inbox = Inbox(len(self.inputs))
         self._news = asyncio.Event()
@@ -66,29 +69,31 @@ class Task:
         self._taken_s = 0.0  # when the last batch was, monotonic
 
     async def start(self, reader: LogReader) -> int:
-        """Fence the previous owner, then restore from the changelog; returns how many records that took."""
+        """Fence the previous owner, then restore; returns how many records of the changelog that took."""
         await self._producer.start()
         await reader.start()
-        read = 0
         try:
-            pairs: dict[bytes, bytes | None] = {}
-            async for chunk in reader.to_end():
-                read += len(chunk)
-                pairs.update((record.key or b"", record.value) for record in chunk)
-            self.pipeline.restore(pairs, now_ms=_now_ms())
+            found = await last_values(reader, self._checkpoints)
         finally:
             await reader.stop()
-        return read
+        self.pipeline.restore(found.pairs, now_ms=_now_ms(), checkpoint=found.checkpoint)
+        if self._checkpoints is not None:
+            self._checkpoints.restored(found.offset)
+        return found.read
 
     def run(self) -> None:
         """Start (again) to take what arrives."""
         self._draining = False
         self._runner = asyncio.create_task(self._run(), name=f"task-{self.number}")
+        if self._checkpoints is not None:
+            self._checkpoints.run()
 
     async def drain(self) -> None:
         """Commit what was taken, forget what was not. Raises StateError when that does not end in time."""
         self._draining = True
         self._news.set()
+        if self._checkpoints is not None:
+            self._checkpoints.leave()
         if self._runner is not None:
             done, _ = await asyncio.wait([self._runner], timeout=self._settings.drain_s)
             if not done:
@@ -98,6 +103,8 @@ class Task:
 
     async def stop(self) -> None:
         """Close the producer."""
+        if self._checkpoints is not None:
+            await self._checkpoints.stop()
         await self._producer.stop()
 
     def feed(self, at: int, records: list[RecordLike], ack: Ack) -> None:
@@ -152,15 +159,23 @@ class Task:
                 self._news.clear()
                 taken = self._take()
                 if taken is not None:
+                    self._begin()
                     await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
                 elif time.monotonic() >= next_tick_s:
                     next_tick_s = time.monotonic() + tick_s
-                    await self._advance(self.pipeline.tick(now_ms=_now_ms()), None)
+                    publication = self.pipeline.tick(now_ms=_now_ms())
+                    if publication is not None:
+                        self._begin()
+                    await self._advance(publication, None)
                 else:
                     await self._wait(next_tick_s)
             await self._settle()
         except Exception as error:  # the state may be ahead of the log
             self._crash(error)
+
+    def _begin(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.begin()
 
     def _take(self) -> Taken | None:
         waiting, now_s = len(self._inbox), time.monotonic()
@@ -215,12 +230,15 @@ class Task:
             packed = self._producer.pack(publication.outputs)
         started_s = time.perf_counter()
         try:
-            await self._producer.commit(packed, offsets)
+            places = await self._producer.commit(packed, offsets)
         except BaseException:
             self._metrics.observe_transaction(committed=False)
             raise
         self._metrics.observe_stage("commit", time.perf_counter() - started_s, publication.size)
         self._metrics.observe_transaction(committed=True)
+        if self._checkpoints is not None:
+            place = places.get((self._names.state, self.number), -1) if publication.names_log else -1
+            self._checkpoints.committed(place if place >= 0 else None)
         for ack in acks:
             ack()
         self._committed(publication)

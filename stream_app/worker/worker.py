@@ -36,6 +36,7 @@ from stream_app.transport.transaction import TaskProducer
 from stream_app.web.live import Live
 from stream_app.web.server import WebServer
 from stream_app.web.status import Status
+from stream_app.worker.checkpoints import Checkpoints
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -71,12 +72,14 @@ class Worker:
         self._scoring = Scoring(self._device)
         self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
         self._tasks: dict[int, Task] = {}
+        self._moving = asyncio.Lock()  # tasks start, or they drain
         self._received: dict[TP, int] = {}
         self._stopping = asyncio.Event()
         self._app: BatchApp
         self._models: Models
         self._serving: Serving
         self._url = ""
+        self._cluster = ""
         self._voice = 0  # the task that may write control records; until the broker has said how many there are
 
     async def run(self) -> None:
@@ -112,10 +115,11 @@ class Worker:
         gc.set_threshold(50_000, 50, 50)  # a batch makes thousands of objects and no cycles
         self._app = self._build_app()
         await self._app.start()
-        gauges = asyncio.create_task(self._keep_gauges())
+        background = [asyncio.create_task(work) for work in (self._keep_gauges(), self._end_with_app())]
         await self._stopping.wait()
         log.info("stopping")
-        gauges.cancel()
+        for task in background:
+            task.cancel()
         await self._stop_tasks()
         await self._app.stop()
         await item_log.stop()
@@ -143,29 +147,38 @@ class Worker:
             os._exit(EXIT_SETTINGS)
         os._exit(EXIT_STATE)
 
+    async def _end_with_app(self) -> None:
+        """A service of Faust that crashed leaves the rest standing: nothing would be fetched any more."""
+        await self._app.wait_until_stopped()
+        self.crash(self._app.crash_reason or StateError("Faust stopped by itself"))
+
     async def assign(self, tps: frozenset[TP]) -> None:
         """Fence, restore and run a task per partition number; every number must come with all of its inputs."""
         numbers = {tp.partition for tp in tps}
         for number in numbers:
             if missing := [name for name in self._inputs if TP(name, number) not in tps]:
                 raise StateError(f"partition {number} was assigned without {', '.join(missing)}")
-        self._received.clear()
-        self._metrics.rebalances.inc()
-        self._status.assign(numbers)
-        for number in self._tasks.keys() - numbers:
-            await self._tasks.pop(number).stop()
-            self._metrics.forget_task(number)
-        fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
-        await asyncio.gather(*[self._restore(task) for task in fresh])
-        self._tasks |= {task.number: task for task in fresh}
-        for task in self._tasks.values():
-            task.run()
+        async with self._moving:
+            self._received.clear()
+            self._metrics.rebalances.inc()
+            self._status.assign(numbers)
+            for number in self._tasks.keys() - numbers:
+                await self._tasks.pop(number).stop()
+                self._metrics.forget_task(number)
+            fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
+            await asyncio.gather(*[self._restore(task) for task in fresh])
+            if self._stopping.is_set():
+                return
+            self._tasks |= {task.number: task for task in fresh}
+            for task in self._tasks.values():
+                task.run()
         log.info("assigned", extra={"partitions": sorted(numbers)})
 
     async def revoke(self, tps: frozenset[TP]) -> None:
         """Everything taken is committed before the partitions may go elsewhere."""
         numbers = {tp.partition for tp in tps}
-        await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
+        async with self._moving:  # a task that is about to run would otherwise do so after this
+            await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
 
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
@@ -194,6 +207,7 @@ class Worker:
         await admin.require(self._settings.broker, wanted)
         # Faust would try for ever where the group may not be read; this says so
         await admin.committed(self._settings.broker, self._settings.pipeline.name)
+        self._cluster = await admin.cluster_id(self._settings.broker)
 
     def _load_model(self) -> Served:
         torch.set_num_threads(self._settings.model.threads)
@@ -225,7 +239,7 @@ class Worker:
                 batch: RecordBatch = event.value
                 current = event.message.generation_id == self._app.consumer_generation_id
                 task = self._tasks.get(batch.tp.partition)
-                if task is None or not current or self._app.rebalancing:
+                if task is None or not current or not self._app.consumer.settled:
                     continue  # read again after the rebalance
                 self._received[batch.tp] = self._received.get(batch.tp, 0) + 1
                 try:
@@ -253,6 +267,15 @@ class Worker:
             settings=settings,
             metrics=self._metrics,
         )
+        checkpoints = None
+        if settings.state.checkpoint_s:
+            checkpoints = Checkpoints(
+                settings.data_dir / "checkpoints" / self._cluster / self._names.state / f"{number}.state",
+                {"cluster": self._cluster, "topic": self._names.state, "partition": number},
+                state=state,
+                own=pipeline.own,
+                every_s=settings.state.checkpoint_s,
+            )
         return Task(
             number,
             names=self._names,
@@ -262,6 +285,7 @@ class Worker:
             metrics=self._metrics,
             expecting=partial(self._expecting, number),
             committed=self._on_commit,
+            checkpoints=checkpoints,
             crash=self.crash,
         )
 
@@ -317,6 +341,7 @@ class Worker:
         consumer = self._app.consumer
         consumer.stop_flow()
         await asyncio.gather(*[task.drain() for task in self._tasks.values()])
+        await consumer.leave()
         await asyncio.gather(*[task.stop() for task in self._tasks.values()])
         self._tasks.clear()
 
