@@ -227,7 +227,7 @@ class Pipeline:
         await self._segment(out, events, records, positions, watermark_ms, now_ms)
         self.state.close(close_ms)
         self._ledger.expire(close_ms)
-        self._changelog()
+        self._changelog(out)
         return [record for record in out.outputs if record.topic == self._names.predictions]
 
     async def _events(self, out: Publication, events: EventBatch, records: Objects, now_ms: int) -> None:
