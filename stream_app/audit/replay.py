@@ -28,7 +28,7 @@ from stream_app.audit.scores import Scores
 from stream_app.errors import SettingsError
 from stream_app.events.hashing import hash64
 from stream_app.metrics import Metrics
-from stream_app.models.artefact import Served
+from stream_app.models.artefact import Served, configured, digest_of
 from stream_app.models.life import Models, load_configured
 from stream_app.models.memory import held_dtype
 from stream_app.outputs.topics import TOPICS, TopicNames
@@ -98,6 +98,7 @@ async def replay(
     """Predict the inputs that Kafka got in [from_ms, to_ms) once more. Running it twice writes them once."""
     if model is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"path": model})})
+    digest_of(configured(settings))  # there is one
     result = Replay(target(settings, into))
     log = await Log.open(settings, lambda *_: None)
     plan = next(plan for plan in admin.plans(log.settings.topics) if plan.name == log.names.predictions)

@@ -209,6 +209,10 @@ class Pipeline:
         out.outputs += self._changelog(out)
         return out
 
+    def resume(self, at: int, offset: int) -> None:
+        """The restored state has seen input `at` up to that offset."""
+        self._positions[at] = max(self._positions[at], offset)
+
     async def again(
         self,
         events: EventBatch,

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -184,6 +184,12 @@ class Worker:
         """Whether the partition's inbox has room."""
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
+
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """What was committed, the state has seen."""
+        for tp, offset in offsets.items():
+            if (task := self._tasks.get(tp.partition)) is not None:
+                task.pipeline.resume(self._inputs[tp.topic], offset)
 
     async def _reach_broker(self) -> bool:
         """Wait, not ready, until the broker answers; False when told to stop before."""

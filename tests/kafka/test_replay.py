@@ -3,7 +3,9 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +58,28 @@ async def live(system: System) -> Any:
 async def test_predictions_come_out_the_same_and_nothing_live_is_touched(system: System) -> None:
     await system.create_topics()
     shoppers = simulate(users=30, seed=8, start_ms=START_MS, events=500, images=False)
-    await system.send(with_bad((encode(*one) for one in shoppers), 0.05, seed=8))
+    stream = list(with_bad((encode(*one) for one in shoppers), 0.05, seed=8))
+    await system.send(stream[:200])
+    system.start_worker()
+    assert (await system.account()).balanced
+    await asyncio.to_thread(system.stop)
+    middle = time.time_ns() // 1_000_000 + 1
+    await until(lambda: time.time_ns() // 1_000_000 >= middle, every_s=0.001)
+    await system.send(stream[200:])
     system.start_worker()
     assert (await system.account()).balanced
     await until(lambda: finished(system))
     system.stop()
     before = await live(system)
-    predictions = [orjson.loads(record.value or b"") for record in await system.read("predictions")]
-    middle = sorted(record.timestamp for record in await system.read("clicks"))[100]
+    records = await system.read("predictions")
+    predictions = [orjson.loads(record.value or b"") | {"partition": record.partition} for record in records]
 
     partly = await printed(system, "--into", "shadow", "--to", str(middle))
     whole = await printed(system, "--into", "shadow")
     again = await printed(system, "--into", "shadow")
 
+    for earlier, later in pairwise(one for one in predictions if one["partition"] == 0):
+        assert all(offset <= later["positions"][name] for name, offset in earlier["positions"].items())
     assert await live(system) == before
     assert 0 < partly["written"] < len(predictions)
     assert whole["already_there"] == partly["written"]
@@ -102,6 +113,7 @@ async def finished(system: System) -> bool:
         (["--into", "internal"], "topics of the pipeline itself"),
         (["--into", "a b"], "--into 'a b'"),
         (["--into", "shadow", "--model", "no-such.safetensors"], "no-such.safetensors"),
+        (["--into", "shadow"], "no topic"),
     ],
 )
 async def test_nonsense_is_one_clear_line(system: System, arguments: list[str], says: str) -> None:
