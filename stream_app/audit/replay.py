@@ -125,7 +125,7 @@ class _Partition:
     live: _Ahead
     loader: Loader
     there: frozenset[int]  # identities of what an earlier run wrote
-    close_behind_ms: int
+    keep_ms: int
     result: Replay
 
     @staticmethod
@@ -165,7 +165,7 @@ class _Partition:
             live=_Ahead(await log.fetch(stack, log.names.predictions, partition)),
             loader=loader,
             there=frozenset(there),
-            close_behind_ms=settings.state.session_gap_ms + settings.state.grace_ms + settings.state.bound_ms,
+            keep_ms=settings.state.session_gap_ms + settings.state.grace_ms + settings.state.bound_ms,
             result=result,
         )
 
@@ -175,6 +175,7 @@ class _Partition:
         for part, index in batches(span.prediction, self.answers.index):
             follow(self.served.scorer.index, await self.items.before(index))
             made += await self._score(span, part)
+        self.pipeline.forget(span.watermark_ms - self.keep_ms)
         places = span.prediction[span.prediction >= 0]
         self.result.scored += len(made)
         last = int(self.answers.offset[places[-1]]) if len(places) else -1
@@ -189,7 +190,6 @@ class _Partition:
             span.records[part],
             np.where(made[:, None] >= 0, self.answers.positions[made], 0),
             watermark_ms=events.event_time_ms + behind,
-            close_ms=span.watermark_ms - self.close_behind_ms,
             now_ms=time.time_ns() // 1_000_000,
         )
 
