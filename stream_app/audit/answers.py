@@ -127,17 +127,10 @@ class Reading:
             if record.topic == self._names.predictions:
                 self._predict(record)
             elif record.topic == self._names.late_events:
-                self.set_aside(record, "late.", "late")
+                self._set_aside(record, "late.", "late")
             else:
                 poisoned = dict(record.headers).get("dlq.stage") == INFERENCE
-                self.set_aside(record, "__streams.errors.", "poisoned" if poisoned else "dead_lettered")
-
-    def set_aside(self, record: RecordLike, prefix: str, fate: str) -> None:
-        """The input record that these headers name; where a name comes twice, the last one holds."""
-        headers = dict(record.headers)
-        topic = headers[f"{prefix}topic"].decode()
-        self._places.append(place(self._inputs[topic], int(headers[f"{prefix}offset"])))
-        self._fates.append(SET_ASIDE.index(fate))
+                self._set_aside(record, "__streams.errors.", "poisoned" if poisoned else "dead_lettered")
 
     def routed(self, places: Sequence[int]) -> None:
         """Records that left this partition number for another one."""
@@ -158,6 +151,15 @@ class Reading:
             places=places[order],
             fates=np.frombuffer(self._fates, np.uint8)[order],
         )
+
+    def _set_aside(self, record: RecordLike, prefix: str, fate: str) -> None:
+        """The input record that these headers name, if it is one; where a name comes twice, the last one holds."""
+        headers = dict(record.headers)
+        at = self._inputs.get(headers[f"{prefix}topic"].decode())
+        if at is None:
+            return  # of the catalogue or the control topic
+        self._places.append(place(at, int(headers[f"{prefix}offset"])))
+        self._fates.append(SET_ASIDE.index(fate))
 
     def _predict(self, record: RecordLike) -> None:
         answer = decode_answer(record.value or b"{}")

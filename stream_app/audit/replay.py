@@ -28,7 +28,7 @@ from stream_app.audit.scores import Scores
 from stream_app.errors import SettingsError
 from stream_app.events.hashing import hash64
 from stream_app.metrics import Metrics
-from stream_app.models.artefact import Served
+from stream_app.models.artefact import Served, configured, digest_of
 from stream_app.models.life import Models, load_configured
 from stream_app.models.memory import held_dtype
 from stream_app.outputs.topics import TOPICS, TopicNames
@@ -98,6 +98,7 @@ async def replay(
     """Predict the inputs that Kafka got in [from_ms, to_ms) once more. Running it twice writes them once."""
     if model is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"path": model})})
+    digest_of(configured(settings))  # there is one
     result = Replay(target(settings, into))
     log = await Log.open(settings, lambda *_: None)
     plan = next(plan for plan in admin.plans(log.settings.topics) if plan.name == log.names.predictions)
@@ -124,7 +125,7 @@ class _Partition:
     live: _Ahead
     loader: Loader
     there: frozenset[int]  # identities of what an earlier run wrote
-    close_behind_ms: int
+    keep_ms: int
     result: Replay
 
     @staticmethod
@@ -164,7 +165,7 @@ class _Partition:
             live=_Ahead(await log.fetch(stack, log.names.predictions, partition)),
             loader=loader,
             there=frozenset(there),
-            close_behind_ms=settings.state.session_gap_ms + settings.state.grace_ms + settings.state.bound_ms,
+            keep_ms=settings.state.session_gap_ms + settings.state.grace_ms + settings.state.bound_ms,
             result=result,
         )
 
@@ -174,6 +175,7 @@ class _Partition:
         for part, index in batches(span.prediction, self.answers.index):
             follow(self.served.scorer.index, await self.items.before(index))
             made += await self._score(span, part)
+        self.pipeline.forget(span.watermark_ms - self.keep_ms)
         places = span.prediction[span.prediction >= 0]
         self.result.scored += len(made)
         last = int(self.answers.offset[places[-1]]) if len(places) else -1
@@ -188,7 +190,6 @@ class _Partition:
             span.records[part],
             np.where(made[:, None] >= 0, self.answers.positions[made], 0),
             watermark_ms=events.event_time_ms + behind,
-            close_ms=span.watermark_ms - self.close_behind_ms,
             now_ms=time.time_ns() // 1_000_000,
         )
 

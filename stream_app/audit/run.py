@@ -14,6 +14,7 @@ from stream_app.audit.answers import Answers, Reading, place
 from stream_app.audit.history import Fetch, history
 from stream_app.audit.ledger import Accounts, Ledger
 from stream_app.audit.parity import Parity
+from stream_app.errors import SettingsError
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import RecordLike
 from stream_app.settings import Settings
@@ -87,6 +88,8 @@ class Log:
         inputs = {name: at for at, name in enumerate((*names.inputs, names.repartition))}
         committed = await admin.committed(settings.broker, settings.pipeline.name)
         bounds = await admin.bounds(settings.broker, [*inputs, names.predictions])
+        if missing := [name for name in (*inputs, names.predictions) if (name, 0) not in bounds]:
+            raise SettingsError(f"no topic {missing[0]}: is topics.prefix right ({settings.topics.prefix})?")
         routed: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
         log = Log(settings, names, committed, {tp: first for tp, (first, _) in bounds.items()}, told, routed)
         for partition in range(settings.topics.partitions):

@@ -8,7 +8,7 @@ from stream_app.outputs.topics import TopicNames
 from stream_app.settings import Settings
 
 Kind = Literal["topic", "group", "transactional-id"]
-READ, WRITE, CREATE, DESCRIBE = "READ", "WRITE", "CREATE", "DESCRIBE"
+READ, WRITE, CREATE = "READ", "WRITE", "CREATE"
 
 
 class Acl(NamedTuple):
@@ -34,9 +34,8 @@ def worker_acls(settings: Settings) -> list[Acl]:
     group = settings.pipeline.name
     created = [Acl(CREATE, "topic", settings.topics.prefix, prefixed=True)] if settings.topics.create else []
     return [
-        *(Acl(READ, "topic", name) for name in (*names.inputs, *both)),
+        *(Acl(READ, "topic", name) for name in (*names.inputs, names.items, *both)),
         *(Acl(WRITE, "topic", name) for name in (*outputs, *both)),
-        Acl(DESCRIBE, "topic", names.items),
         Acl(READ, "group", group),
         Acl(WRITE, "transactional-id", f"{group}-task-", prefixed=True),
         *created,

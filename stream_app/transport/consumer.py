@@ -49,6 +49,9 @@ class Owner(Protocol):
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
 
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """From where the assigned partitions are read on; called before anything of them is fetched."""
+
     def crash(self, error: BaseException) -> None:
         """End the process: the consumer failed."""
 
@@ -231,6 +234,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _seek_all(self, assigned: frozenset[TP]) -> None:
         await super().perform_seek()
+        self.owner.resume({tp: self._committed_offset.get(tp) or 0 for tp in assigned})
         fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
         if fresh:  # stock Faust leaves the position where the fetcher is
             await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])

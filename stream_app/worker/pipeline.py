@@ -221,6 +221,10 @@ class Pipeline:
         out.outputs += self._changelog(out)
         return out
 
+    def resume(self, at: int, offset: int) -> None:
+        """The restored state has seen input `at` up to that offset."""
+        self._positions[at] = max(self._positions[at], offset)
+
     async def again(
         self,
         events: EventBatch,
@@ -228,20 +232,22 @@ class Pipeline:
         positions: NDArray[np.int64],
         *,
         watermark_ms: NDArray[np.int64],
-        close_ms: int,
         now_ms: int,
     ) -> list[OutputRecord]:
         """Predictions of events that were accepted before, in this order; of the rest nothing is wanted.
 
-        `watermark_ms` (n,): before each event; by `close_ms` windows are closed.
+        `watermark_ms` (n,): before each event. No window is closed: see `forget`.
         """
         out = Publication()
         await self._segment(out, events, records, positions, watermark_ms, now_ms)
         self.state.open_windows()
-        self.state.close(close_ms)
-        self._ledger.expire(close_ms)
-        self._changelog(out)
         return [record for record in out.outputs if record.topic == self._names.predictions]
+
+    def forget(self, watermark_ms: int) -> None:
+        """Free what no event after that watermark can reach, and say so to nobody."""
+        self.state.close(watermark_ms)
+        self._ledger.expire(watermark_ms)
+        self._changelog(Publication())
 
     async def _events(self, out: Publication, events: EventBatch, records: Objects, now_ms: int) -> None:
         for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -190,6 +190,12 @@ class Worker:
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
 
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """What was committed, the state has seen."""
+        for tp, offset in offsets.items():
+            if (task := self._tasks.get(tp.partition)) is not None:
+                task.pipeline.resume(self._inputs[tp.topic], offset)
+
     async def _reach(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """Wait, not ready, until a dependency is there; None when told to stop before."""
         said = ""
@@ -214,6 +220,8 @@ class Worker:
             for name in await admin.create(self._settings.broker, wanted):
                 log.info("topic created", extra={"topic": name})
         await admin.require(self._settings.broker, wanted)
+        # Faust would try for ever where the group may not be read; this says so
+        await admin.committed(self._settings.broker, self._settings.pipeline.name)
         self._cluster = await admin.cluster_id(self._settings.broker)
         return True
 

@@ -73,6 +73,7 @@ async def disturb(system: System, events: int) -> list[str]:
     happened.append("kill -9")
     await at(0.35)
     third = system.start_worker()
+    await until(lambda: '"assigned"' in third.log_file.read_text(), deadline_s=DEADLINE_S)
     happened.append("a third worker joins")
     await at(0.55)
     await asyncio.to_thread(second.stop)

@@ -143,6 +143,14 @@ def test_the_audit_knows_predictions_by_the_names_that_they_have() -> None:
     assert IN_GRACE in predictions.QUALITY_FLAGS
 
 
+def test_a_dead_letter_of_another_topic_is_none_of_its_business() -> None:
+    item = Record(NAMES.items, 0, 0, TIME_MS, b"p", b"{")
+
+    result = balance([click(0, "a")], [prediction("a", 1), poison(item)])
+
+    assert (result["predicted"], result["dead_lettered"], result["repeated"]) == (1, 0, 0)
+
+
 def test_an_audit_imports_no_model() -> None:
     command = "import sys, stream_app.audit.run; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command]).returncode == 0
