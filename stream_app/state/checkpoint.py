@@ -154,7 +154,7 @@ def read(path: Path, identity: Mapping[str, Any], *, row: np.dtype[Any]) -> Chec
 def _parsed(whole: Bytes, identity: Mapping[str, Any], row: np.dtype[Any]) -> Checkpoint:
     end = len(whole) - TAIL_BYTES
     first = end - int.from_bytes(whole[end : end + 8].tobytes(), "little")
-    if xxh3_128(memoryview(whole)[:-DIGEST_BYTES]).digest() != whole[-DIGEST_BYTES:].tobytes() or first < 0:
+    if xxh3_128(whole[:-DIGEST_BYTES].data).digest() != whole[-DIGEST_BYTES:].tobytes() or first < 0:
         raise RefusedError("torn")
     index = orjson.loads(whole[first:end].tobytes())
     if index["format"] != FORMAT:

@@ -47,7 +47,7 @@ class Products:
         """(n,) which item its window holds already."""
         place = self._place[windows]
         wide = place >= 0
-        held = (self._few[windows] == items[:, None]).any(axis=1)
+        held: NDArray[np.bool_] = (self._few[windows] == items[:, None]).any(axis=1)
         if wide.any():
             held[wide] = (self._many[place[wide]] == items[wide, None]).any(axis=1)
         return held

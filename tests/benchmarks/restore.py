@@ -38,7 +38,11 @@ def state(*, users: int, partitions: int) -> dict[str, Any]:
         system = System(settings, Path(folder))
         asyncio.run(system.create_topics())
         log_bytes, sizes = asyncio.run(_fill(settings, users))
-        more = {"STATE__CHECKPOINT_S": "3", "STATE__USER_TTL_MS": str(3_650 * 86_400_000)}
+        more = {
+            "STATE__CHECKPOINT_S": "3",
+            "STATE__IDLE_INPUT_MS": "3600000",
+            "STATE__USER_TTL_MS": str(3_650 * 86_400_000),
+        }
         worker = WorkerProcess(Path(folder) / "worker.log", worker_environment(settings, **more))
         worker.start()
         assert worker.process is not None
