@@ -150,12 +150,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.handed[tp] += 1
                 yield tp, message
 
-    async def wait_first(self, *coros: Any, **options: Any) -> Any:
-        """As Faust's, with the first of them begun at once: a batch that finds its stream with room costs no task.
+    async def wait_first(self, *waited: Any, **options: Any) -> Any:
+        """As Faust's, but where a batch is handed on or the flow suspended, the first is begun at once: a batch that
+        finds its stream with room costs no task.
 
         Else each batch of a fetch would take several turns of a loop whose turns are as long as batches take.
         """
-        first, *others = coros
+        first, *others = waited
+        if not others or not asyncio.iscoroutine(first):  # Service.wait: of an event, with a result that counts
+            return await super().wait_first(*waited, **options)
         rest = begun(first)
         if rest is not None:
             return await super().wait_first(rest, *others, **options)

@@ -112,10 +112,11 @@ class Worker:
         gc.set_threshold(50_000, 50, 50)  # a batch makes thousands of objects and no cycles
         self._app = self._build_app()
         await self._app.start()
-        gauges = asyncio.create_task(self._keep_gauges())
+        background = [asyncio.create_task(work) for work in (self._keep_gauges(), self._end_with_app())]
         await self._stopping.wait()
         log.info("stopping")
-        gauges.cancel()
+        for task in background:
+            task.cancel()
         await self._stop_tasks()
         await self._app.stop()
         await item_log.stop()
@@ -142,6 +143,11 @@ class Worker:
             print(f"stream-app: {error}", file=sys.stderr, flush=True)  # noqa: T201
             os._exit(EXIT_SETTINGS)
         os._exit(EXIT_STATE)
+
+    async def _end_with_app(self) -> None:
+        """A service of Faust that crashed leaves the rest standing: nothing would be fetched any more."""
+        await self._app.wait_until_stopped()
+        self.crash(self._app.crash_reason or StateError("Faust stopped by itself"))
 
     async def assign(self, tps: frozenset[TP]) -> None:
         """Fence, restore and run a task per partition number; every number must come with all of its inputs."""

@@ -63,14 +63,17 @@ async def _run(
         await chaos.start()
         for number in range(faults):
             due = events * number / faults
-            await until(lambda due=due: load.sent >= due, deadline_s=HOUR_MS / 1000)  # type: ignore[misc]
+            await until(lambda due=due: load.sent >= due or feeding.done(), deadline_s=HOUR_MS / 1000)  # type: ignore[misc]
+            assert not feeding.done(), feeding.exception()
             told(await chaos.strike(kinds[number % len(kinds)] if kinds else chaos.pick()))
             await chaos.rest()
         load.wanted = False
         await feeding
     finally:
-        feeding.cancel()
-        following.cancel()
+        for task in (feeding, following):
+            task.cancel()
+        await asyncio.wait((feeding, following))
+        await load.stop()
     users = one_user_per_partition(system.settings.topics.partitions)
     await system.send(last_words(load.latest_ms + 2 * HOUR_MS, users))
     account = await system.account()
