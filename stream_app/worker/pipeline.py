@@ -43,6 +43,7 @@ from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import without
+from stream_app.worker.refusals import KEY, Refusals
 from stream_app.worker.routing import partition_of, routed
 from stream_app.worker.scoring import Scoring
 
@@ -136,13 +137,16 @@ class Pipeline:
             grace_ms=settings.state.grace_ms,
             segments=self._segments,
         )
+        self.refusals = Refusals(names)
         self._advert: OutputRecord | None = None
         self._swept_ms = 0
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
     def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
         """The state from the changelog's last value per key."""
-        self.state.restore(((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)), now_ms=now_ms)
+        own = (insights.OWN, KEY)
+        self.state.restore(((k, v) for k, v in pairs.items() if not k.startswith(own)), now_ms=now_ms)
+        self.refusals.restore(pairs)
         self._ledger.restore((k, v) for k, v in pairs.items() if k.startswith(insights.OWN))
 
     def describe(self, user: str) -> dict[str, Any] | None:
@@ -172,6 +176,7 @@ class Pipeline:
             self._set_aside(out, at, one.record, one.error)
         if taken.events is not None:
             await self._events(out, taken.events, taken.records, now_ms)
+        self._refuse_items(out)
         out.outputs += self._changelog() + self._words()
         for at, position in taken.positions.items():
             self._positions[at] = max(self._positions[at], position)
@@ -184,6 +189,7 @@ class Pipeline:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
         out = Publication(outputs=self._words())
+        self._refuse_items(out)
         if not len(finals) and self._advert is None and not out.outputs:
             return None
         self._engage(out, finals)
@@ -342,6 +348,11 @@ class Pipeline:
         out.outputs.append(dead_letter(record, error, topic=self._names.dead_letters))
         out.verdicts[topic, "dead_lettered"] += 1
         out.dead_letters[error.stage, error.code] += 1
+
+    def _refuse_items(self, out: Publication) -> None:
+        letters, errors = self.refusals.take()
+        out.outputs += letters
+        out.dead_letters.update((error.stage, error.code) for error in errors)
 
     def _count(self, out: Publication, events: EventBatch, verdict: str) -> None:
         for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
