@@ -52,7 +52,28 @@ def run_windows(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-WORKS = {"windows": run_windows, "full": run_full, "latency": run_latency}
+def run_serving(options: argparse.Namespace) -> dict[str, Any]:
+    """The HTTP API under load."""
+    from tests.benchmarks.serving import serving
+
+    ours = serving(rate=options.rate, asks=options.asks, seconds=options.seconds, partitions=options.partitions)
+    return {"work": "serving", "ours": ours, "peers": {}}
+
+
+def run_dashboards(options: argparse.Namespace) -> dict[str, Any]:
+    """Every panel on a real Prometheus."""
+    from tests.benchmarks.dashboards import dashboards
+
+    return {"work": "dashboards", "ours": dashboards(rate=options.rate, partitions=options.partitions), "peers": {}}
+
+
+WORKS = {
+    "windows": run_windows,
+    "full": run_full,
+    "latency": run_latency,
+    "serving": run_serving,
+    "dashboards": run_dashboards,
+}
 
 
 def show(result: dict[str, Any]) -> Table:
@@ -70,8 +91,12 @@ def show(result: dict[str, Any]) -> Table:
             for part, number in parts:
                 rows.setdefault(f"{key} {part}".strip(), {})[name] = number
     for label, values in rows.items():
-        table.add_row(label, *(f"{values[name]:,}" if name in values else "–" for name in systems))
+        table.add_row(label, *(_cell(values.get(name)) for name in systems))
     return table
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else "–" if value is None else str(value)
 
 
 def main() -> None:
@@ -83,7 +108,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the recorded data sets (else STREAM_APP_TEST_DATA)")
     parser.add_argument("--partitions", type=int, default=4)
     parser.add_argument("--rates", type=int, nargs="+", default=[200, 2_000], help="latency: events per second")
-    parser.add_argument("--seconds", type=float, default=15, help="latency: how long each rate is held")
+    parser.add_argument("--seconds", type=float, default=15, help="latency, serving: how long each rate is held")
+    parser.add_argument("--rate", type=int, default=500, help="serving, dashboards: events per second")
+    parser.add_argument("--asks", type=float, default=25, help="serving: requests per second of each kind")
     parser.add_argument("--turns", type=int, default=2, help="windows: how often each system has its turn")
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="windows: these only")
