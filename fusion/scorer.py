@@ -70,6 +70,11 @@ class Scorer:
             model.text, model.voice, model.image, model.behavior, known=model.config.actions, actions=actions
         )
 
+    @property
+    def device(self) -> str:
+        """cpu or cuda."""
+        return self._device.type
+
     @staticmethod
     def load(
         path: Path | None = None, *, device: str = "auto", actions: Sequence[str], recommendations: int = 10

@@ -29,6 +29,7 @@ from stream_app.models.metrics import ModelMetrics
 TOPICS = tuple(EVENT_TYPES)
 VERDICTS = ("predicted", "duplicate", "late", "partial", "suppressed", "dead_lettered", "routed")
 STAGES = ("decode", "admit", "update", "score", "derive", "grade", "publish", "commit")
+DEVICES = ("cpu", "cuda")
 OTHER = "other"
 """Stands for any label value outside its closed set, so that no input can grow the number of series."""
 
@@ -145,6 +146,7 @@ class Metrics:
         self.transactions_failed = counter("transactions_failed", "Kafka transactions that did not commit")
         self.rebalances = counter("rebalances", "Times that partitions were assigned anew")
         self.restarts = counter("restarts", "Times that the supervisor started this worker again")
+        self.device_busy = counter("device_busy_seconds", "Time in which the model was scoring", "device")
         self.cpu = counter("stage_cpu_seconds", "CPU time per stage", "stage")
         self.stage_events = counter("stage_events", "Events that passed a stage", "stage")
         self.lag = gauge("lag_records", "Records not yet read", "topic", "partition")
@@ -154,6 +156,7 @@ class Metrics:
         self.state_rows = gauge("state_rows", "Users held in memory", "partition")
         self.state_bytes = gauge("state_bytes", "Memory of the state", "partition")
         self.restore = gauge("state_restore_seconds", "How long the last restore took", "partition")
+        self.catalogue = gauge("catalogue_items", "Items of the catalogue held for people to see")
         self.up = gauge("up", "1 while the worker runs")
         self.ready = gauge("ready", "1 while every assigned task is restored and nothing is paused")
         self.model_name = ("", "")
@@ -272,4 +275,6 @@ class Metrics:
             self.engagement.labels(kind)
         for signal in signals:
             self.signals.labels(signal)
+        for device in DEVICES:
+            self.device_busy.labels(device)
         self.up.set(1)

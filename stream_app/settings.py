@@ -157,6 +157,16 @@ class Insights(Section):
     """Held per window and task; beyond it users are sampled by hash."""
 
 
+class Catalogue(Section):
+    """What people are shown of `behavior.items`; no prediction depends on it."""
+
+    enabled: bool = True
+    items: int = Field(100_000, ge=1)
+    """Held in memory, about 1 KB each; those changed or looked at longest ago are left out."""
+    photos: int = Field(5_000, ge=1)
+    """Small ones, at most 8 KB each; others are read again when they are wanted."""
+
+
 class Web(Section):
     """The HTTP surface."""
 
@@ -191,6 +201,7 @@ class Settings(BaseSettings):
     model: Model = Model()
     signals: Signals = Signals()
     insights: Insights = Insights()
+    catalogue: Catalogue = Catalogue()
     web: Web = Web()
     log: Log = Log()
     data_dir: Path = Path.home() / ".cache" / "stream-app"

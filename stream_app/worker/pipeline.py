@@ -45,6 +45,7 @@ from stream_app.state.checkpoint import Checkpoint
 from stream_app.state.task_state import TASK
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import without
+from stream_app.worker.refusals import KEY, Refusals
 from stream_app.worker.routing import partition_of, routed
 from stream_app.worker.scoring import Scoring
 
@@ -140,6 +141,7 @@ class Pipeline:
             segments=self._segments,
         )
         self._noted: dict[bytes, bytes] = {}  # what the ledger has in the changelog
+        self.refusals = Refusals(names)
         self._advert: OutputRecord | None = None
         self._swept_ms = 0
         self._updates_ms = settings.pipeline.updates_ms
@@ -151,20 +153,23 @@ class Pipeline:
     ) -> None:
         """The state from the changelog's last value per key; with a checkpoint, of its tail."""
         own, slices = (checkpoint.own, checkpoint.slices()) if checkpoint else ({}, iter(()))
-        mine: dict[bytes, bytes | None] = {k: v for k, v in own.items() if k.startswith(insights.OWN)}
-        mine |= {k: v for k, v in pairs.items() if k.startswith(insights.OWN)}
+        apart = (insights.OWN, KEY)
+        mine: dict[bytes, bytes | None] = {k: v for k, v in own.items() if k.startswith(apart)}
+        mine |= {k: v for k, v in pairs.items() if k.startswith(apart)}
         self.state.restore(
-            ((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)),
+            ((k, v) for k, v in pairs.items() if not k.startswith(apart)),
             now_ms=now_ms,
-            own={k: v for k, v in own.items() if not k.startswith(insights.OWN)},
+            own={k: v for k, v in own.items() if not k.startswith(apart)},
             slices=slices,
         )
-        self._ledger.restore(mine.items())
-        self._noted = {k: v for k, v in mine.items() if v is not None}
+        self.refusals.restore(mine)
+        noted = {k: v for k, v in mine.items() if k.startswith(insights.OWN)}
+        self._ledger.restore(noted.items())
+        self._noted = {k: v for k, v in noted.items() if v is not None}
 
     def own(self) -> dict[bytes, bytes]:
         """What the changelog holds beside users."""
-        return self.state.own() | self._noted
+        return self.state.own() | self._noted | self.refusals.own()
 
     def describe(self, user: str) -> dict[str, Any] | None:
         """The user's state with what their windows say now; None for a stranger."""
@@ -194,6 +199,7 @@ class Pipeline:
         if taken.events is not None:
             await self._events(out, taken.events, taken.records, now_ms)
             self._update_open(out, now_ms)
+        self._refuse_items(out)
         out.outputs += self._changelog(out) + self._words()
         for at, position in taken.positions.items():
             self._positions[at] = max(self._positions[at], position)
@@ -206,6 +212,7 @@ class Pipeline:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
         out = Publication(outputs=self._words())
+        self._refuse_items(out)
         if not len(finals) and self._advert is None and not out.outputs and not self.state.touched:
             return None
         self._engage(out, finals)
@@ -399,6 +406,11 @@ class Pipeline:
         out.outputs.append(dead_letter(record, error, topic=self._names.dead_letters))
         out.verdicts[topic, "dead_lettered"] += 1
         out.dead_letters[error.stage, error.code] += 1
+
+    def _refuse_items(self, out: Publication) -> None:
+        letters, errors = self.refusals.take()
+        out.outputs += letters
+        out.dead_letters.update((error.stage, error.code) for error in errors)
 
     def _count(self, out: Publication, inputs: NDArray[np.uint8], verdict: str) -> None:
         for at, n in enumerate(np.bincount(inputs, minlength=len(self._inputs)).tolist()):

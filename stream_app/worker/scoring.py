@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import fields
 from typing import NamedTuple
@@ -39,8 +39,9 @@ class _Asked(NamedTuple):
 class Scoring:
     """The device thread's queue; one event loop."""
 
-    def __init__(self, device: Executor) -> None:
+    def __init__(self, device: Executor, busy: Callable[[str, float], object] = lambda *_: None) -> None:
         self._device = device
+        self._busy = busy  # hears of every call: the kind of device, and seconds
         self._waiting: list[_Asked] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -57,7 +58,9 @@ class Scoring:
         loop = asyncio.get_running_loop()
         while self._waiting:
             chosen = self._next()
-            answers = await loop.run_in_executor(self._device, together, chosen[0].scorer, [a.features for a in chosen])
+            scorer, started_s = chosen[0].scorer, time.perf_counter()
+            answers = await loop.run_in_executor(self._device, together, scorer, [a.features for a in chosen])
+            self._busy(scorer.device, time.perf_counter() - started_s)
             for asked, answer in zip(chosen, answers, strict=True):
                 if asked.answer.cancelled():
                     continue

@@ -19,6 +19,7 @@ import torch
 from faust.types import TP
 
 from fusion.recommender import ItemIndex
+from stream_app.catalogue.shelf import Shelf
 from stream_app.errors import DependencyError, SettingsError, StateError
 from stream_app.metrics import Metrics
 from stream_app.models import change
@@ -37,10 +38,13 @@ from stream_app.transport.transaction import TaskProducer
 from stream_app.web.live import Live
 from stream_app.web.server import WebServer
 from stream_app.web.status import Status
+from stream_app.web.thread import WebThread
+from stream_app.worker.catalogue_log import CatalogueLog
 from stream_app.worker.checkpoints import Checkpoints
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.refusals import Refusals
 from stream_app.worker.routing import partition_of
 from stream_app.worker.scoring import Scoring
 from stream_app.worker.serving import Serving
@@ -59,6 +63,8 @@ STOP_S = 9.0
 LOOKED_BACK = 3
 """Windows of insights among which the live page finds one that says something."""
 RETRY_S = 0.3
+SWITCH_S = 0.001
+"""How long the web thread may have to wait for one that computes."""
 
 
 class Worker:
@@ -71,7 +77,9 @@ class Worker:
         self._status = Status(self._metrics)
         self._live = Live(self._metrics, self._status)
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
-        self._scoring = Scoring(self._device)
+        self._scoring = Scoring(
+            self._device, lambda device, seconds: self._metrics.device_busy.labels(device).inc(seconds)
+        )
         self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
         self._tasks: dict[int, Task] = {}
         self._moving = asyncio.Lock()  # tasks start, or they drain
@@ -92,13 +100,16 @@ class Worker:
             loop.add_signal_handler(number, self._tell)
         settings, index = self._settings, ItemIndex()
         reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
-        self._serving = Serving(reader, self._names, self._pipelines, index=index)
+        shelf = Shelf(settings.catalogue.items, settings.catalogue.photos)
+        catalogue = CatalogueLog(shelf, self._metrics, self.crash, refusals=self._refusals)
+        self._serving = Serving(reader, self._names, self._pipelines, index=index, shelf=shelf, photo=catalogue.photo)
         self._live.insights = partial(self._serving.insights, windows=LOOKED_BACK)
-        web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
+        server = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
+        web = WebThread(server)
         if settings.web.enabled:
             await web.start()
-            self._url = web.advertised
-            log.info("serving", extra={"url": web.url})
+            self._url = server.advertised
+            log.info("serving", extra={"url": server.url})
         live = await self._reach("model", lambda: loop.run_in_executor(self._device, self._load_model, index))
         if live is None or not (
             await self._reach("disk", self._prepare_folder) and await self._reach("broker", self._prepare_topics)
@@ -114,10 +125,13 @@ class Worker:
         await model_log.start()
         await item_log.start()
         await self._serving.start(self.crash, partitions=self._settings.topics.partitions)
+        if settings.catalogue.enabled:
+            await catalogue.start(self._settings.broker, self._names.items, self._settings.topics.partitions)
         self._metrics.up.set(1)
         self._metrics.restarts.inc(int(os.environ.get(RESTARTS, "0")))
         gc.freeze()  # modules and model stay: no collection need walk them
         gc.set_threshold(50_000, 50, 50)  # a batch makes thousands of objects and no cycles
+        sys.setswitchinterval(SWITCH_S)
         self._app = self._build_app()
         await self._app.start()
         background = [asyncio.create_task(work) for work in (self._keep_gauges(), self._end_with_app())]
@@ -130,6 +144,7 @@ class Worker:
         await item_log.stop()
         await model_log.stop()
         await self._serving.stop()
+        await catalogue.stop()
         await web.stop()
         self._device.shutdown()
 
@@ -380,5 +395,10 @@ class Worker:
         await asyncio.gather(*[task.stop() for task in self._tasks.values()])
         self._tasks.clear()
 
-    def _pipelines(self) -> list[Pipeline]:
-        return [task.pipeline for task in self._tasks.values()]
+    def _pipelines(self) -> dict[int, Pipeline]:
+        return {number: task.pipeline for number, task in list(self._tasks.items())}
+
+    def _refusals(self, partition: int) -> Refusals | None:
+        """Of a task of this worker, once it is restored."""
+        task = self._tasks.get(partition)
+        return None if task is None else task.pipeline.refusals

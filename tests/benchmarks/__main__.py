@@ -96,6 +96,26 @@ def run_soak(options: argparse.Namespace) -> dict[str, Any]:
     return {"work": "soak", "ours": ours, "peers": {}}
 
 
+def run_serving(options: argparse.Namespace) -> dict[str, Any]:
+    """The HTTP API under load."""
+    from tests.benchmarks.serving import serving
+
+    rate = options.rate or 500
+    ours = serving(rate=rate, asks=options.asks, seconds=options.seconds, partitions=options.partitions)
+    return {"work": "serving", "ours": ours, "peers": {}}
+
+
+def run_dashboards(options: argparse.Namespace) -> dict[str, Any]:
+    """Every panel on a real Prometheus."""
+    from tests.benchmarks.dashboards import dashboards
+
+    return {
+        "work": "dashboards",
+        "ours": dashboards(rate=options.rate or 500, partitions=options.partitions),
+        "peers": {},
+    }
+
+
 WORKS = {
     "windows": run_windows,
     "full": run_full,
@@ -104,6 +124,8 @@ WORKS = {
     "scale": run_scale,
     "workers": run_workers,
     "soak": run_soak,
+    "serving": run_serving,
+    "dashboards": run_dashboards,
 }
 
 
@@ -122,8 +144,12 @@ def show(result: dict[str, Any]) -> Table:
             for part, number in parts.items() if isinstance(parts, dict) else [("", parts)]:
                 rows.setdefault(f"{key} {part}".strip(), {})[name] = number
     for label, values in rows.items():
-        table.add_row(label, *(f"{values[name]:,}" if name in values else "–" for name in systems))
+        table.add_row(label, *(_cell(values.get(name)) for name in systems))
     return table
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else "–" if value is None else str(value)
 
 
 def main() -> None:
@@ -144,7 +170,10 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=15, help="how long a rate is held")
     parser.add_argument("--minutes", type=int, default=30, help="soak: how long")
-    parser.add_argument("--rate", type=int, help="soak: events per second, instead of half of what it drained")
+    parser.add_argument(
+        "--rate", type=int, help="serving, dashboards: events per second, 500; soak: instead of half of what it drained"
+    )
+    parser.add_argument("--asks", type=float, default=25, help="serving: requests per second of each kind")
     parser.add_argument("--turns", type=int, default=2, help="windows: how often each system has its turn")
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="these only; none without names")
