@@ -13,19 +13,19 @@ from torch import Tensor
 
 Tensors = tuple[Tensor, ...]
 SizeT = TypeVar("SizeT", bound=Hashable)
+AnswerT = TypeVar("AnswerT")
 WARM = 3
 """Calls before a capture: libraries choose their kernels and allocate then."""
 
 
-class _Held(NamedTuple):
+class _Held(NamedTuple, Generic[AnswerT]):
     """What one size keeps."""
 
     given: Tensors
-    answer: Tensors
-    graph: torch.cuda.CUDAGraph | None
+    captured: tuple[AnswerT, torch.cuda.CUDAGraph] | None
 
 
-class Graphs(Generic[SizeT]):
+class Graphs(Generic[SizeT, AnswerT]):
     """`step(size, given)` over buffers that stay in place: one CUDA graph per size, captured when first met.
 
     `make(size)` gives the buffers, filled with values that the step can work on. One thread, one stream.
@@ -33,36 +33,37 @@ class Graphs(Generic[SizeT]):
 
     def __init__(
         self,
-        step: Callable[[SizeT, Tensors], Tensors],
+        step: Callable[[SizeT, Tensors], AnswerT],
         make: Callable[[SizeT], Tensors],
         device: torch.device,
     ) -> None:
         self._step, self._make, self._device = step, make, device
-        self._held: dict[SizeT, _Held] = {}
+        self._held: dict[SizeT, _Held[AnswerT]] = {}
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
 
     @torch.inference_mode()
-    def __call__(self, size: SizeT, values: Tensors) -> Tensors:
+    def __call__(self, size: SizeT, values: Tensors) -> AnswerT:
         """The step's answer to `values`, each at the head of its buffer; what follows is as the last call left it.
 
-        Answers last until the next call of the same size. Values may be pinned: nothing waits for the device.
+        Answers last until the next call. Values may be pinned: nothing waits for the device.
         """
         held = self._held.get(size) or self._new(size)
         for into, value in zip(held.given, values, strict=True):
             into[: len(value)].copy_(value, non_blocking=True)
-        if held.graph is None:
+        if held.captured is None:
             return self._step(size, held.given)
-        held.graph.replay()
-        return held.answer
+        answer, graph = held.captured
+        graph.replay()
+        return answer
 
-    def _new(self, size: SizeT) -> _Held:
+    def _new(self, size: SizeT) -> _Held[AnswerT]:
         given = self._make(size)
-        held = _Held(given, *self._captured(size, given)) if self._pool is not None else _Held(given, (), None)
+        held = _Held(given, None if self._pool is None else self._captured(size, given))
         self._held[size] = held
         return held
 
-    def _captured(self, size: SizeT, given: Tensors) -> tuple[Tensors, torch.cuda.CUDAGraph]:
-        stream = torch.cuda.Stream(self._device)
+    def _captured(self, size: SizeT, given: Tensors) -> tuple[AnswerT, torch.cuda.CUDAGraph]:
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):
             for _ in range(WARM):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -84,4 +85,4 @@ def pack(tokens: NDArray[np.int64], lengths: NDArray[np.int64], bucket: Bucket, 
 
 def opened(row: Tensor, bucket: Bucket) -> Packed:
     """The parts of what `pack` wrote, in place."""
-    return Packed(*row.split([bucket.tokens, bucket.tokens, bucket.texts + 1]))
+    return Packed(*torch.split(row, [bucket.tokens, bucket.tokens, bucket.texts + 1]))

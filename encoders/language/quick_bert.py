@@ -7,7 +7,7 @@ which is slow and for tests.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class QuickBert:
             at = f"encoder.layer.{layer}.attention.self"
             for end in ("weight", "bias"):
                 self._weights[f"{at}.{end}"] = torch.cat([self._of(f"{at}.{part}.{end}") for part in PARTS])
-        self._graphs: Graphs[Bucket] = Graphs(self._step, self._made, device)
+        self._graphs: Graphs[Bucket, Tensors] = Graphs(self._step, self._made, device)
         self._staging = Staging(device)
 
     @torch.no_grad()
@@ -127,9 +127,7 @@ def attended(q: Tensor, k: Tensor, v: Tensor, edges: Tensor, longest: int) -> Te
     """Attention (tokens, heads, d) of every text to itself."""
     if q.is_cuda:
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):
-            seen = varlen_attn(q, k, v, edges, edges, longest, longest)
-        assert isinstance(seen, Tensor)  # a pair only where more is asked for
-        return seen
+            return cast(Tensor, varlen_attn(q, k, v, edges, edges, longest, longest))
     parts = []
     for a, b in pairwise(edges.tolist()):
         one, other, values = (part[a:b].transpose(0, 1) for part in (q, k, v))
