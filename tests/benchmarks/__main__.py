@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,17 @@ def run_windows(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-WORKS = {"windows": run_windows, "full": run_full, "latency": run_latency}
+def run_gpu(options: argparse.Namespace) -> dict[str, Any]:
+    """The model on one CUDA card; exits with one line where there is none."""
+    from tests.benchmarks.gpu import NoCardError, gpu
+
+    try:
+        return {"work": "gpu", "ours": gpu(device=options.device, quick=options.quick), "peers": {}}
+    except NoCardError as error:
+        sys.exit(str(error))
+
+
+WORKS = {"windows": run_windows, "full": run_full, "latency": run_latency, "gpu": run_gpu}
 
 
 def show(result: dict[str, Any]) -> Table:
@@ -70,8 +81,14 @@ def show(result: dict[str, Any]) -> Table:
             for part, number in parts:
                 rows.setdefault(f"{key} {part}".strip(), {})[name] = number
     for label, values in rows.items():
-        table.add_row(label, *(f"{values[name]:,}" if name in values else "–" for name in systems))
+        table.add_row(label, *(_shown(values.get(name)) for name in systems))
     return table
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
 def main() -> None:
@@ -88,6 +105,8 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="windows: these only")
     parser.add_argument("--picture", type=Path, help="windows: a plot to this file (PNG)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="gpu: cpu only tries its paths")
+    parser.add_argument("--quick", action="store_true", help="gpu: small, to see that it works")
     options = parser.parse_args()
     result = WORKS[options.work](options)
     if options.json:
