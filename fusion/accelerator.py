@@ -31,7 +31,8 @@ class Accelerator:
     def __call__(self, inputs: Inputs, resident: Resident | None = None) -> Output:
         """Outputs last until the next call."""
         there = Inputs(*sent(inputs.parts(), self._staging))
-        return self._model(there if resident is None else resident.lent(there), answers=self.answers)
+        made: Output = self._model(there if resident is None else resident.lent(there), answers=self.answers)
+        return made
 
     def answers(self, seen: Seen) -> Answers:
         """What the model's own `answers` gives."""
