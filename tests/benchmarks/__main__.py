@@ -87,6 +87,16 @@ def run_windows(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def run_gpu(options: argparse.Namespace) -> dict[str, Any]:
+    """The model on one CUDA card; exits with one line where there is none."""
+    from tests.benchmarks.gpu import NoCardError, gpu
+
+    try:
+        return {"work": "gpu", "ours": gpu(device=options.device, quick=options.quick), "peers": {}}
+    except NoCardError as error:
+        sys.exit(str(error))
+
+
 def run_soak(options: argparse.Namespace) -> dict[str, Any]:
     """Half of the capacity, for long."""
     from tests.benchmarks.soak import soak
@@ -126,6 +136,7 @@ WORKS = {
     "soak": run_soak,
     "serving": run_serving,
     "dashboards": run_dashboards,
+    "gpu": run_gpu,
 }
 
 
@@ -178,6 +189,8 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="these only; none without names")
     parser.add_argument("--picture", type=Path, help="windows: a plot to this file (PNG)")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="gpu: cpu only tries its paths")
+    parser.add_argument("--quick", action="store_true", help="gpu: small, to see that it works")
     options = parser.parse_args()
     result = WORKS[options.work](options)
     if options.json:
