@@ -15,6 +15,8 @@ WORTH = 12_288
 """Numbers to compute from which on oneDNN's kernel pays for its call: 96 rows of 128."""
 LEAST_ROWS = 16
 """Rows are filled up to a multiple of this, or of an eighth of the power of two above them."""
+MOST_FILLED = 1_024
+"""Rows from which on filling up, which copies them all, costs more than oneDNN's kernel saves."""
 _ONEDNN: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
     torch.ops.mkldnn, "_linear_pointwise"
 )
@@ -29,6 +31,8 @@ class Linear(nn.Linear):
         if plain or (len(x) * self.out_features < WORTH and then != "gelu"):
             return _after(F.linear(x, self.weight, self.bias), then)
         rows = filled(len(x))
+        if rows != len(x) >= MOST_FILLED:
+            return _after(F.linear(x, self.weight, self.bias), then)
         whole = x if rows == len(x) else F.pad(x, (0, 0, 0, rows - len(x)))
         product: Tensor = torch.ops.mkldnn._linear_pointwise(whole, self.weight, self.bias, then, [], "none")
         return product[: len(x)]

@@ -77,7 +77,9 @@ class TextEncoder(nn.Module):
             per_sample_weights=prepared.trust.to(self.table.weight.dtype),
         )  # (n, 64)
         trusted = torch.zeros(len(prepared.offsets), device=summed.device)
-        texts = torch.repeat_interleave(torch.arange(len(trusted), device=summed.device), prepared.counts)
+        texts = torch.repeat_interleave(
+            torch.arange(len(trusted), device=summed.device), prepared.counts, output_size=len(prepared.ids)
+        )  # with its size a GPU need not be waited for
         trusted.index_add_(0, texts, prepared.trust.detach())
         present = prepared.counts > 0
         vector = torch.tanh(self.out(summed / trusted.clamp(min=1e-3).sqrt()[:, None])) * present[:, None]

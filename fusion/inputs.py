@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from encoders.behavior import STATE, Acts, BehaviorEncoder, Steps
 from encoders.image import ImageEncoder, Pictures
 from encoders.protocol import VECTOR
+from encoders.tensors import mapped
 from encoders.voice import Heard, Utterances, VoiceEncoder
 from fusion.features import NO_ACTION, TRACKS, FeatureBatch
 
@@ -61,7 +62,11 @@ class Inputs:
 
     def to(self, device: torch.device) -> Inputs:
         """The same on another device."""
-        return Inputs(*(moved(getattr(self, field.name), device) for field in fields(self)))
+        return Inputs(*moved(self.parts(), device))
+
+    def parts(self) -> tuple[Any, ...]:
+        """The fields."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,8 @@ class Preparation:
         self.does = np.array([name not in SILENT for name in actions] + [True] * (256 - len(actions)))
         self.asks = np.array([name == QUERY for name in actions] + [False] * (256 - len(actions)))
 
-    def __call__(self, features: FeatureBatch, *, images: bool = True) -> tuple[Inputs, Notes]:
-        """Inputs for the device and what is needed afterwards."""
+    def __call__(self, features: FeatureBatch, *, images: bool = True, resident: bool = False) -> tuple[Inputs, Notes]:
+        """Inputs for the device and what is needed afterwards; without users' vectors where those are `resident`."""
         n, users = len(features), len(features.carried)
         if n == 0:
             raise ValueError("nothing to prepare")
@@ -109,6 +114,7 @@ class Preparation:
         last = np.searchsorted(row, np.arange(users), side="right") - 1
         last = np.where(last >= first, last, -1)
         steps = self.behavior.prepare(self.acts(features))
+        steps = steps._replace(state=steps.state[:0]) if resident else steps
         written, spoken = features.track == TRACKS.index("text"), features.track == TRACKS.index("voice")
         texts = self.text.prepare([features.text[i] for i in np.flatnonzero(written)])
         heard = self.voice.prepare(
@@ -132,7 +138,7 @@ class Preparation:
         place = {name: np.cumsum(which) - 1 for name, which in zip(MEMORIES, (written, spoken, shown), strict=False)}
         place["opinion"] = np.where(spoken, written.sum() + place["voice"], place["text"])
         for name, fresh in zip(MEMORIES, (wrote, spoke, seen, opined), strict=True):
-            held = remembered(features, fresh, carried[name], sure[name])
+            held = remembered(features, fresh, carried[name], sure[name], resident=resident)
             memories[name] = Remembered(*held[:4], torch.from_numpy(place[name][fresh]), torch.from_numpy(last))
             times[name] = held[4]
         nth = np.arange(n) - first[row] + 1
@@ -211,7 +217,12 @@ def rhythm(gap_s: NDArray[np.float32], acts: NDArray[np.int64], steps: Steps) ->
 
 
 def remembered(
-    features: FeatureBatch, fresh: NDArray[np.int64], carried: NDArray[np.void], sure: NDArray[np.float32]
+    features: FeatureBatch,
+    fresh: NDArray[np.int64],
+    carried: NDArray[np.void],
+    sure: NDArray[np.float32],
+    *,
+    resident: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, NDArray[np.int64]]:
     """What each position remembers: the newest of the `fresh` events of its user up to it, else the carried one.
 
@@ -227,7 +238,8 @@ def remembered(
     time_ms = np.where(mine, features.event_time_ms[source], carried["time_ms"][row])
     confidence = np.where(mine, sure[source], carried["confidence"][row]) * (pick >= 0)
     age_s = (features.event_time_ms - time_ms).clip(0) / 1000 * (pick >= 0)
-    vectors = carried["vector"].astype(np.float32) * carried["scale"][:, None]
+    brought = carried[:0] if resident else carried
+    vectors = brought["vector"].astype(np.float32) * brought["scale"][:, None]
     parts = (pick, age_s.astype(np.float32), confidence.astype(np.float32), vectors)
     return (*(torch.from_numpy(part) for part in parts), time_ms)  # type: ignore[return-value]
 
@@ -249,12 +261,4 @@ def recent_items(features: FeatureBatch, count: int) -> NDArray[np.uint64]:
 
 def moved(value: T, device: torch.device) -> T:
     """Tensors anywhere in a value of tuples and dicts, moved."""
-    result: Any = value
-    if isinstance(value, Tensor):
-        result = value.to(device)
-    elif isinstance(value, dict):
-        result = {key: moved(each, device) for key, each in value.items()}
-    elif isinstance(value, tuple):
-        parts = [moved(each, device) for each in value]
-        result = type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
-    return result  # type: ignore[no-any-return]
+    return mapped(value, lambda tensor: tensor.to(device))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -69,6 +69,23 @@ class Slots(NamedTuple):
     values: list[Tensor]  # each (n, its size)
     present: Tensor  # (n, 5) bool
     meta: Tensor  # (n, 5, 2): log age, confidence
+
+
+class Seen(NamedTuple):
+    """What fusion and heads read of n positions; nothing in it depends on how a batch is made up."""
+
+    slots: Slots
+    opinion: Encoded
+    items: Tensor  # (n, 64)
+    rhythm: Tensor  # (n, 9)
+
+
+class Answers(NamedTuple):
+    """What fusion and heads make of it."""
+
+    raw: dict[str, Tensor]  # per head
+    views: Views
+    fused: Fused
 
 
 class Views(NamedTuple):
@@ -185,22 +202,37 @@ class FusedModel(nn.Module):
         """One head, typed."""
         return cast(Head, self.heads[name])
 
-    def forward(self, inputs: Inputs, fresh: Mapping[str, Tensor] | None = None, drop: Tensor | None = None) -> Output:
-        """Answer for every event. `fresh`: frozen encoders' vectors, if known; `drop` (n, 4): modalities to hide."""
+    def forward(
+        self,
+        inputs: Inputs,
+        fresh: Mapping[str, Tensor] | None = None,
+        drop: Tensor | None = None,
+        answers: Callable[[Seen], Answers] | None = None,
+    ) -> Output:
+        """Answer for every event.
+
+        `fresh`: frozen encoders' vectors, if known; `drop` (n, 4): modalities to hide; `answers`: in the place of the
+        method of that name.
+        """
         fresh = self.encode(inputs) if fresh is None else fresh
         behavior = self.behavior(inputs.steps)
         held = {name: recalled(inputs.memories[name], fresh[name]) for name in MEMORIES}
         slots = self.slots(inputs, behavior, held, drop)
-        views = self.fusion.views(slots)
-        vector, _ = self.fusion.blend(views)
-        opinion = held["opinion"]
         items = behavior.vector[:, STATE + VECTOR :] * slots.present[:, :1]
         rhythm = inputs.rhythm * slots.present[:, :1]
-        fused = Fused(vector, opinion.vector, opinion.present, items, rhythm, mask_of(slots.present[:, 1:]))
+        made = (self.answers if answers is None else answers)(Seen(slots, held["opinion"], items, rhythm))
         last = inputs.memories["text"].last.clamp(min=0)
         state = torch.round(behavior.vector.detach()[last, :STATE] * 127).to(torch.int8)
         memory = {name: kept(inputs.memories[name], held[name]) for name in MEMORIES}
-        return Output({name: head(fused) for name, head in self.heads.items()}, views, state, memory, fused)
+        return Output(made.raw, made.views, state, memory, made.fused)
+
+    def answers(self, seen: Seen) -> Answers:
+        """Fusion and heads, each position by itself."""
+        views = self.fusion.views(seen.slots)
+        vector, _ = self.fusion.blend(views)
+        mask = mask_of(seen.slots.present[:, 1:])
+        fused = Fused(vector, seen.opinion.vector, seen.opinion.present, seen.items, seen.rhythm, mask)
+        return Answers({name: head(fused) for name, head in self.heads.items()}, views, fused)
 
     def encode(self, inputs: Inputs) -> dict[str, Tensor]:
         """Fresh vectors of this batch per memory."""

@@ -11,12 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encoders.tensors import fetched
+from fusion.accelerator import Accelerator
 from fusion.checkpoint import load_checkpoint
+from fusion.device_state import Resident
 from fusion.errors import NotFiniteError
 from fusion.features import TIERS, FeatureBatch, PredictionBatch
 from fusion.heads.protocol import Head
 from fusion.inputs import CARRIED, MEMORIES, Inputs, Notes, Preparation
-from fusion.model import MODALITIES, FusedModel, Output
+from fusion.model import MODALITIES, FusedModel
 from fusion.recommender import ItemIndex
 from fusion.retrieval import Retrieval
 from fusion.shapley import Shapley
@@ -57,6 +60,7 @@ class Scorer:
         self._net = model.to(device).eval()
         self._net.image.to(memory_format=torch.channels_last)  # convolutions take a third of the time so
         self._device = device
+        self._accelerator = Accelerator(model, device) if device.type != "cpu" else None
         self._k = recommendations
         self.model = ModelName(model.config.name, model.config.version, digest)
         self.history = model.config.history
@@ -68,6 +72,11 @@ class Scorer:
         self._prepare = Preparation(
             model.text, model.voice, model.image, model.behavior, known=model.config.actions, actions=actions
         )
+
+    @property
+    def device(self) -> str:
+        """cpu or cuda."""
+        return self._device.type
 
     @staticmethod
     def load(
@@ -91,32 +100,47 @@ class Scorer:
 
     @torch.inference_mode()
     def score(
-        self, features: FeatureBatch, tier: str = "full", *, told: Callable[[str], object] = lambda _: None
+        self,
+        features: FeatureBatch,
+        tier: str = "full",
+        *,
+        told: Callable[[str], object] = lambda _: None,
+        resident: Resident | None = None,
     ) -> PredictionBatch:
         """Predictions for every event, and the users' new states. Raises NotFiniteError, naming the head.
 
-        `told` hears each of STEPS when it is done.
+        `told` hears each of STEPS when it is done. Of users that are `resident` on the device the vectors in
+        `features.carried` are not read, and their rows are written; only an accelerated scorer takes them.
         """
         if tier not in TIERS:
             raise ValueError(f"unknown tier {tier!r}, not one of {', '.join(TIERS)}")
+        if resident is not None and self._accelerator is None:
+            raise ValueError("users are resident on a device, and the scorer has none")
         if len(features) == 0:
             return self._nothing(features, tier)
-        inputs, notes = self._prepare(features)
+        inputs, notes = self._prepare(features, resident=resident is not None)
         told("prepare")
-        inputs = inputs if self._device.type == "cpu" else inputs.to(self._device)
-        output = self._net(inputs, drop=hidden(inputs) if tier == "behavior_only" else None)
+        drop = hidden(inputs) if tier == "behavior_only" else None
+        if self._accelerator is None:
+            output = self._net(inputs, drop=drop)
+        else:
+            output = self._accelerator(inputs, resident, drop)
         told("model")
-        columns = self._columns(output)
+        made = {name: head.columns(output.raw[name]) for name, head in self.heads.items()}
+        made, state, memory, mask = fetched((made, output.state, output.memory, output.fused.mask), self._device)
+        columns = finite(made)
         told("columns")
-        shares = self._shares(output.views, output.fused, columns, notes.spoken)
+        shares = self._shares(output.views, output.fused, mask.numpy(), columns, notes.spoken)
         told("shapley")
         del columns["recommendations"]
         if tier == "full":
-            direction = output.raw["recommendations"]
-            products, scores = self._retrieve(direction, notes.recent_item, self._k, category=features.category)
+            directions = made["recommendations"]["direction"]
+            products, scores = self._retrieve(directions, notes.recent_item, self._k, category=features.category)
             columns["recommendations"] = {"product_id": products, "score": scores}
         told("recommend")
-        carried = carry(features.carried, notes, output)
+        carried = carry(features.carried, notes, state, memory)
+        if resident is not None:
+            resident.keep(notes.last, output.state, output.memory)
         told("carry")
         return PredictionBatch(
             columns=columns,
@@ -126,17 +150,6 @@ class Scorer:
             index_position=self.index.position,
             tier=tier,
         )
-
-    def _columns(self, output: Output) -> dict[str, dict[str, NDArray[Any]]]:
-        """Calibrated columns of every head, as arrays, all of them finite."""
-        columns: dict[str, dict[str, NDArray[Any]]] = {}
-        for name, head in self.heads.items():
-            made: dict[str, Tensor] = head.columns(output.raw[name])
-            columns[name] = {key: value.cpu().numpy() for key, value in made.items()}
-            for value in columns[name].values():
-                if value.dtype.kind == "f" and not np.isfinite(value).all():
-                    raise NotFiniteError(f"head {name} gave a number that is not finite")
-        return columns
 
     def _nothing(self, features: FeatureBatch, tier: str) -> PredictionBatch:
         none = np.zeros(0)
@@ -160,19 +173,32 @@ def hidden(inputs: Inputs) -> Tensor:
     return drop
 
 
-def carry(before: NDArray[np.void], notes: Notes, output: Output) -> NDArray[np.void]:
+def finite(made: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Columns of every head as arrays; raises NotFiniteError where a number is not finite."""
+    columns: dict[str, dict[str, NDArray[Any]]] = {}
+    for name, parts in made.items():
+        columns[name] = {key: value.numpy() for key, value in parts.items()}
+        for value in columns[name].values():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise NotFiniteError(f"head {name} gave a number that is not finite")
+    return columns
+
+
+def carry(
+    before: NDArray[np.void], notes: Notes, state: Tensor, held: Mapping[str, tuple[Tensor, Tensor]]
+) -> NDArray[np.void]:
     """The users' states after the batch: users without an event keep theirs."""
     after = before.copy()
     users = np.flatnonzero(notes.last >= 0)
     last = notes.last[users]
-    after["state"][users] = output.state.cpu().numpy()[users]
+    after["state"][users] = state.numpy()[users]
     after["seen"][users] = notes.seen[last]
     after["acts"][users] = notes.acts[last]
     for name in MEMORIES:
-        whole, scale = (part.cpu().numpy()[users] for part in output.memory[name])
+        whole, scale = (part.numpy()[users] for part in held[name])
         memory = after[name]
-        held = scale > 0
+        some = scale > 0
         memory["vector"][users], memory["scale"][users] = whole, scale
-        memory["time_ms"][users] = np.where(held, notes.time_ms[name][last], 0)
-        memory["confidence"][users] = np.where(held, notes.confidence[name][last], 0)
+        memory["time_ms"][users] = np.where(some, notes.time_ms[name][last], 0)
+        memory["confidence"][users] = np.where(some, notes.confidence[name][last], 0)
     return after

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoders.tensors import fetched
 from fusion.heads.protocol import MASKS, Columns, Fused, Head
 from fusion.model import MODALITIES, SLOT_MODALITY, Fusion, Views
 
@@ -49,9 +50,13 @@ class Shapley:
         self._fusion = fusion
         self._heads = {name: heads[name] for name in ANSWERS}
 
-    def __call__(self, views: Views, fused: Fused, columns: Mapping[str, Columns], spoken: NDArray[np.bool_]) -> Floats:
-        """(n, 4): 0 where absent, else > 0; rows sum to 1. `columns` are the heads'; `spoken` (n,): opinion aloud."""
-        masks = fused.mask.cpu().numpy()
+    def __call__(
+        self, views: Views, fused: Fused, masks: Ints, columns: Mapping[str, Columns], spoken: NDArray[np.bool_]
+    ) -> Floats:
+        """(n, 4): 0 where absent, else > 0; rows sum to 1.
+
+        `masks` (n,) are `fused.mask` on the CPU; `columns` the heads'; `spoken` (n,): opinion aloud.
+        """
         shares: Floats = BITS[masks].astype(np.float32)
         groups = [(mask, np.flatnonzero(masks == mask)) for mask in range(MASKS) if COUNT[mask] > 1]
         groups = [(mask, rows) for mask, rows in groups if len(rows)]
@@ -76,10 +81,8 @@ class Shapley:
             fused.rhythm[at] * acted,
             mask,
         )
-        made = {name: head.columns(head(given)) for name, head in self._heads.items()}
-        return probabilities(
-            {name: {key: value.cpu().numpy() for key, value in each.items()} for name, each in made.items()}
-        )
+        made = fetched({name: head.columns(head(given)) for name, head in self._heads.items()}, device)
+        return probabilities({name: {key: value.numpy() for key, value in each.items()} for name, each in made.items()})
 
     def _divide(
         self, shares: Floats, groups: list[tuple[int, Ints]], answers: Floats, columns: Mapping[str, Columns]

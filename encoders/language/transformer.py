@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from encoders.language import folder, packed
 from encoders.language.bert import Bert
+from encoders.language.quick_bert import QuickBert, able
 from encoders.protocol import VECTOR, Encoded
 from encoders.text import clean
 
@@ -24,8 +25,9 @@ PACKAGES = {
 """Models inside packages: English all-MiniLM-L6-v2 (Apache-2.0) and multilingual-e5-small (MIT)."""
 
 
-class Tokens(NamedTuple):
-    """n texts as ids, shorter ones padded; an absent text has no real token."""
+@dataclass(frozen=True)
+class Tokens:
+    """n texts as ids on the CPU, shorter ones padded; an absent text has no real token."""
 
     ids: Tensor  # (n, t) int64
     real: Tensor  # (n, t) bool
@@ -53,8 +55,15 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, source: str | Path | None = None, *, precision: torch.dtype = torch.float32) -> None:
         super().__init__()
-        self.bert, self.tokens = loaded(located(str(source or self.source)), self.layers, precision)
-        self.out = nn.Linear(self.bert.size, VECTOR)
+        bert, self.tokens = loaded(located(str(source or self.source)), self.layers, precision)
+        self._frozen = (bert,)  # shared in the process, so no submodule that moves with this one
+        self.out = nn.Linear(bert.size, VECTOR)
+        self._quick: QuickBert | None = None
+
+    @property
+    def bert(self) -> Bert:
+        """The pretrained model; it stays on the CPU."""
+        return self._frozen[0]
 
     def prepare(self, track: Sequence[str | None]) -> Tokens:
         """Clean and split the texts."""
@@ -64,21 +73,29 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, prepared: Tokens) -> Encoded:
         """(n, 64) vectors."""
-        present = prepared.real.any(1)
+        present = prepared.real.any(1).to(self.out.weight.device)
         vector = torch.tanh(self.out(self.pooled(prepared))) * present[:, None]
         return Encoded(vector, present, present.float())
 
     def pooled(self, prepared: Tokens) -> Tensor:
-        """(n, size) float32: the mean hidden state of the real tokens; nothing is learned up to here."""
-        ids, real = prepared
-        pooled = torch.zeros(len(ids), self.bert.size, device=ids.device)
+        """(n, size) float32: the mean hidden state of the real tokens; nothing is learned up to here.
+
+        In bfloat16 over packed tokens on CUDA; vectors differ from those of a CPU by about 1 %.
+        """
+        device = self.out.weight.device
+        if able(self.bert, device):
+            if self._quick is None or self._quick.device != device:
+                self._quick = QuickBert(self.bert, longest=self.limit, device=device)
+            return self._quick.pooled(prepared)
+        ids, real = prepared.ids, prepared.real
+        pooled = torch.zeros(len(ids), self.bert.size)
         some = real.any(1)
         if bool(some.any()):
             with torch.no_grad():
                 hidden = self.bert(ids[some], real[some]).float()  # (m, t, size)
             mask = real[some][..., None]
             pooled[some] = (hidden * mask).sum(1) / mask.sum(1)
-        return pooled
+        return pooled.to(device)
 
 
 class MultilingualEncoder(TransformerEncoder):

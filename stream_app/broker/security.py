@@ -14,10 +14,11 @@ _AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 
 @dataclass(frozen=True, kw_only=True)
 class Security:
-    """SCRAM users (name → password), TLS with a self-made authority, ACLs that deny by default."""
+    """SCRAM users (name → password), TLS with a self-made authority, mutual or not, ACLs that deny by default."""
 
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: bool = False
+    client_authority: Path | None = None  # PEM: with tls, clients must show a certificate that it has signed
     acls: bool = False
     super_users: tuple[str, ...] = ()
 
@@ -38,6 +39,10 @@ class Security:
         if self.tls:
             properties["listener.name.client.ssl.keystore.location"] = str(keys / "broker.p12")
             properties["listener.name.client.ssl.keystore.password"] = _STORE_PASSWORD
+        if self.tls and self.client_authority is not None:
+            properties["listener.name.client.ssl.client.auth"] = "required"
+            properties["listener.name.client.ssl.truststore.type"] = "PEM"
+            properties["listener.name.client.ssl.truststore.location"] = str(self.client_authority)
         if self.acls:
             properties["authorizer.class.name"] = _AUTHORIZER
             names = ("ANONYMOUS", *self.super_users)  # ANONYMOUS: the broker itself, over INTERNAL

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stream_app.cli.options import Broker, Config, Json
+from stream_app.cli.options import Broker, Config, Json, time_ms
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,16 +28,12 @@ def audit(
 
     from stream_app.audit import run
     from stream_app.errors import SettingsError
-    from stream_app.producers.publish import event_time_ms
     from stream_app.settings import load
 
     settings = load(config, broker__url=broker)
     if parity and (since or until):
         raise SettingsError("--parity needs the whole log: no --from, no --to")
-    try:
-        from_ms, to_ms = (event_time_ms(given) if given else None for given in (since, until))
-    except ValueError as error:
-        raise SettingsError(f"--from and --to: {error}") from None
+    from_ms, to_ms = time_ms(since, "--from"), time_ms(until, "--to")
     console = Console(stderr=True)
     with console.status("reading") as status:
         read = 0

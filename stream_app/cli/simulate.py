@@ -21,6 +21,7 @@ def simulate(
     duplicates: Annotated[float, typer.Option(help="Share of records sent twice.")] = 0.005,
     bad: Annotated[float, typer.Option(help="Share of broken records in between.")] = 0.0,
     images: Annotated[bool, typer.Option(help="Photos in reviews and searches.")] = True,
+    catalogue: Annotated[bool, typer.Option(help="First what is for sale, to behavior.items.")] = True,
     output: Annotated[Path | None, typer.Option(help="Write canonical JSON lines here instead of Kafka.")] = None,
     json: Json = False,
 ) -> None:
@@ -32,6 +33,7 @@ def simulate(
 
     from stream_app.cli.produce import send_with_progress
     from stream_app.producers.bad_input import with_bad
+    from stream_app.producers.items import items
     from stream_app.producers.publish import Speed, encode
     from stream_app.producers.simulate import past_start_ms
     from stream_app.producers.simulate import simulate as invent
@@ -54,6 +56,8 @@ def simulate(
         return
     encoded = (encode(event_type, record) for event_type, record in stream)
     settings = load(config, broker__url=broker)
+    if catalogue:
+        send_with_progress(settings, items("simulator", None, seed=seed), Speed(), limit=None)
     total = send_with_progress(
         settings, with_bad(encoded, bad, seed=seed) if bad else encoded, Speed.parse(speed), limit=events
     )

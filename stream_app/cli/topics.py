@@ -65,6 +65,23 @@ def schema(
         Console().print(name)
 
 
+@app.command()
+def acls(
+    principal: Annotated[str, typer.Option(help="Whom to allow, as Kafka names it.")] = "User:stream-app",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """The least that a worker must be allowed to do, as arguments of kafka-acls.sh; asks no broker."""
+    from stream_app.settings import load
+    from stream_app.transport.acls import worker_acls
+
+    needed = worker_acls(load(config))
+    if json:
+        _print_json([acl._asdict() for acl in needed])
+    else:
+        typer.echo("\n".join(acl.command(principal) for acl in needed))
+
+
 def _print_json(value: object) -> None:
     import orjson
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from stream_app.cli.produce import send
 from stream_app.demo.stack import Outputs, first_prediction, peak_mib, stack
 from stream_app.errors import DependencyError, SettingsError
+from stream_app.producers.items import items
 from stream_app.producers.publish import Encoded, Speed, encode
 from stream_app.producers.replay import replay
 from stream_app.producers.simulate import past_start_ms, simulate
@@ -57,6 +58,7 @@ async def run(
         await admin.create(running.broker, admin.plans(running.topics))
         outputs = Outputs(running)
         await outputs.start()
+        selling = asyncio.create_task(send(running, items(source, data or settings.test_data, seed=seed), Speed()))
         feeding = asyncio.create_task(send(running, stream, pace))
         try:
             first_s, record = await first_prediction(outputs, worker, started_s)
@@ -76,9 +78,10 @@ async def run(
                 "simulated": source == "simulator",
             }
         finally:
-            feeding.cancel()
-            with suppress(asyncio.CancelledError, DependencyError):
-                await feeding
+            for sending in (selling, feeding):
+                sending.cancel()
+                with suppress(asyncio.CancelledError, DependencyError):
+                    await sending
             await outputs.stop()
     if as_json:
         print(orjson.dumps({**asdict(result), **figures}).decode())  # noqa: T201 - the output of the command

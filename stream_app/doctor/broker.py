@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from stream_app.doctor.check import Finding
-from stream_app.errors import DependencyError
+from stream_app.errors import StreamAppError
 from stream_app.settings import Settings
 from stream_app.transport.admin import admin_client
 
@@ -29,7 +29,7 @@ async def broker(settings: Settings) -> list[Finding]:
         async with admin_client(settings.broker) as client:
             cluster = await client.describe_cluster()
         took_ms = (time.perf_counter() - started_s) * 1000
-    except DependencyError as error:
+    except StreamAppError as error:
         return [*found, Finding("broker", "fail", str(error), remedy(settings))]
     count = len(cluster["brokers"])
     if settings.topics.replication > count:

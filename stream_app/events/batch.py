@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Objects = NDArray[np.object_]
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,16 @@ class EventBatch:
 
     def take(self, index: NDArray[Any] | slice) -> EventBatch:
         """The chosen events, in the order of `index` (integers, a mask or a slice)."""
-        return EventBatch(*(getattr(self, f.name)[index] for f in fields(self)))
+        if isinstance(index, slice) and index == ALL:
+            return self
+        return EventBatch(*[getattr(self, name)[index] for name in COLUMNS])
 
     @staticmethod
     def concat(batches: Sequence[EventBatch]) -> EventBatch:
         """All events, one batch after the other; at least one batch."""
         if len(batches) == 1:
             return batches[0]
-        return EventBatch(*(np.concatenate([getattr(b, f.name) for b in batches]) for f in fields(EventBatch)))
+        return EventBatch(*[np.concatenate([getattr(b, name) for b in batches]) for name in COLUMNS])
+
+
+COLUMNS = tuple(field.name for field in fields(EventBatch))

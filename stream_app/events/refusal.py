@@ -18,7 +18,7 @@ HOLE = object()
 TIMES = ("event_time", "sent_at", "received_at")
 
 
-def refusal(kind: type[Event], value: bytes, error: msgspec.DecodeError) -> EventError:
+def refusal(kind: type[msgspec.Struct], value: bytes, error: msgspec.DecodeError) -> EventError:
     """Why msgspec refused this record, which is of legal size and UTF-8."""
     if not isinstance(error, msgspec.ValidationError):
         field = literal(kind, value)
@@ -56,7 +56,7 @@ def join(path: str, field: str = "") -> str:
     return f"{path}.{field}".strip(".")
 
 
-def literal(kind: type[Event], value: bytes) -> str | None:
+def literal(kind: type[msgspec.Struct], value: bytes) -> str | None:
     """The path of the first NaN or Infinity in a record that is JSON but for them; None where it is not.
 
     A name that the types do not know may be personal: the path ends before it.
@@ -90,7 +90,7 @@ def holes(part: object, path: str, known: frozenset[str]) -> Iterator[str]:
 
 
 @cache
-def names(kind: type[Event]) -> frozenset[str]:
+def names(kind: type[msgspec.Struct]) -> frozenset[str]:
     """All field names of the type and of the types inside it."""
     _, parts = msgspec.json.schema_components([kind])
     return frozenset(name for part in parts.values() for name in part.get("properties", ()))

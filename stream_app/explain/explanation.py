@@ -23,7 +23,7 @@ def explanation(past: Past, scorer: Scorer, *, settings: StateSettings, most: in
     """As JSON values. `events`: the last `most`, each left out; `reasons`: all events of a kind left out, by influence.
 
     Effects are the answer with the events less the answer without them; `reproduced` is false where today's model does
-    not give the recorded answer, as after a change of model or where events are `missing`.
+    not give the recorded answer, as after a change of model, under overload, or where events are `missing`.
     """
     events, prediction = past.events, past.prediction
     near = np.arange(max(0, len(events) - scorer.history - 1), len(events))

@@ -43,7 +43,7 @@ async def past_of(user: str, settings: Settings, *, told: Told = lambda *_: None
         raise StreamAppError(
             f"no prediction for user {user!r} on {names.predictions}: is the id right, a worker running?"
         )
-    places = {identity(user, one["source"], one["event_id"]): at for at, one in enumerate(predictions)}
+    places = {identity(one["source"], one["event_id"]): at for at, one in enumerate(predictions)}
     events: dict[int, EventBatch] = {}  # by place, the first copy
     for at, topic in enumerate((*names.inputs, names.repartition)):
         kinds: defaultdict[str, list[RecordLike]] = defaultdict(list)
@@ -52,10 +52,8 @@ async def past_of(user: str, settings: Settings, *, told: Told = lambda *_: None
             kinds[event_type_of(record, names) if routed else names.event_type(topic)].append(record)
         for kind, same in kinds.items():
             found = decode(same, event_type=kind, source_input=at).events
-            for number, (who, source, event_id) in enumerate(
-                zip(found.user.tolist(), found.source.tolist(), found.event_id.tolist(), strict=True)
-            ):
-                place = places.get(identity(who.decode(), source, event_id))
+            for number, (who, event) in enumerate(zip(found.user.tolist(), found.identity.tolist(), strict=True)):
+                place = places.get(event) if who == user.encode() else None
                 if place is not None:
                     events.setdefault(place, found.take(np.array([number])))
     if len(predictions) - 1 not in events:

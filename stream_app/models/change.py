@@ -52,6 +52,10 @@ def decode(value: bytes) -> ModelChange:
     """Raises EventError naming the field."""
     try:
         return _DECODE(value)
+    except UnicodeDecodeError as error:
+        raise EventError("malformed_json", "Not JSON in UTF-8", stage="decode") from error
+    except RecursionError as error:
+        raise EventError("size_violation", "Nested too deep", stage="decode") from error
     except msgspec.DecodeError as error:
         raise EventError("schema_violation", str(error)[:200], stage="decode") from error
 

@@ -19,6 +19,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from typing import NamedTuple
 
+from fusion.recommender import ItemIndex
 from stream_app.errors import EventError
 from stream_app.metrics import Metrics
 from stream_app.models import change as changes
@@ -214,9 +215,9 @@ class Models:
         return found
 
 
-def load_configured(settings: Settings) -> Served:
+def load_configured(settings: Settings, *, index: ItemIndex | None = None) -> Served:
     """The model that the settings name; raises RefusedError."""
-    return serve(settings, Artefact(digest=digest_of(configured(settings))))
+    return serve(settings, Artefact(digest=digest_of(configured(settings))), index=index)
 
 
 def _is_model(record: RecordLike) -> bool:

@@ -34,7 +34,12 @@ class TopicSpec:
 
 # A refused record of the broker's default limit (1 MiB) must fit again, with its headers.
 _ROOMY = {"max.message.bytes": str(2 << 20)}
-_QUICK_COMPACTION = {"min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(64 << 20)}
+# Deletions stay for a day: worker/checkpoints.py relies on it.
+_QUICK_COMPACTION = {
+    "delete.retention.ms": str(DAY_MS),
+    "min.cleanable.dirty.ratio": "0.3",
+    "segment.bytes": str(64 << 20),
+}
 
 TOPICS: tuple[TopicSpec, ...] = (
     *(TopicSpec(name, "tasks", "delete", 7 * DAY_MS) for name in EVENT_TYPES),

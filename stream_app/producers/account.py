@@ -125,7 +125,7 @@ def _read_outputs(records: Iterable[RecordLike]) -> tuple[Hashes, Hashes, dict[s
     set_aside = {name: array("Q") for name in SET_ASIDE}
     for record in records:
         kind = _kind(record)
-        if kind in set_aside:
+        if kind in set_aside and not _of_catalogue(record):
             set_aside[kind].append(_hash(record.value or b""))
         elif kind == "predictions" and record.value is not None:
             prediction = orjson.loads(record.value)
@@ -159,6 +159,11 @@ def _parse(record: RecordLike) -> tuple[dict[str, Any], int, bool, str | None]:
         return {}, 0, False, user
     partial = _kind(record) == "voice-transcripts" and fields.get("is_final") is False
     return fields, _identity(user, fields.get("source"), fields["event_id"]), partial, user
+
+
+def _of_catalogue(record: RecordLike) -> bool:
+    """Whether a dead letter was a record of the catalogue, which is no event."""
+    return any(name == "__streams.errors.topic" and value.endswith(b"items") for name, value in record.headers)
 
 
 def _kind(record: RecordLike) -> str:

@@ -103,7 +103,9 @@ class Catalogue:
         return rng.choice(self.companions[product.product_id])
 
     def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(product id, record) for the optional items topic."""
+        """(product id, record) for the optional items topic, each with a picture."""
+        from stream_app.producers.pictures import picture  # which needs the colours of here
+
         for p in self.products:
             category = CATEGORIES[p.category].words[0]
             yield (
@@ -115,6 +117,7 @@ class Catalogue:
                     "brand": p.brand,
                     "price": p.price,
                     "currency": "USD",
+                    "image": {"data": picture(p.category, p.colour)},
                 },
             )
 

@@ -33,6 +33,11 @@ def encode(event_type: str, record: Mapping[str, Any]) -> Encoded:
     return Encoded(event_type, who.encode(), msgspec.json.encode(record), event_time_ms(record["event_time"]))
 
 
+def encode_item(product: str, record: Mapping[str, Any]) -> Encoded:
+    """A record of the catalogue."""
+    return Encoded("items", product.encode(), msgspec.json.encode(record), 0)
+
+
 def event_time_ms(value: int | str) -> int:
     """Epoch milliseconds of a contract time: RFC 3339, digits or a number."""
     if isinstance(value, int):

@@ -27,6 +27,7 @@ def documents() -> dict[str, bytes]:
 
 def topic_types() -> dict[str, type[msgspec.Struct]]:
     """The type of the records of each topic that has one, by topic without prefix."""
+    from stream_app.catalogue.item import Item
     from stream_app.insights.part import Part  # outputs draw in the model, which nothing else here needs
     from stream_app.models.change import ModelChange
     from stream_app.outputs.announcement import Announcement
@@ -35,6 +36,7 @@ def topic_types() -> dict[str, type[msgspec.Struct]]:
 
     return {
         **EVENT_TYPES,
+        "items": Item,
         "control": ModelChange,
         "predictions": Prediction,
         "engagement": Engagement,

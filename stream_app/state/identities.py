@@ -85,6 +85,10 @@ class Identities:
             self._sequence += 1
         return changes
 
+    def chunks(self) -> list[tuple[int, bytes]]:
+        """Those that the changelog holds."""
+        return [(sequence, chunk.tobytes()) for _, sequence, chunk in self._chunks]
+
     def restore(self, chunks: Sequence[tuple[int, bytes]]) -> None:
         """Chunks as `changes` gave them; in any order."""
         for sequence, packed in sorted(chunks):

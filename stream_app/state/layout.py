@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -26,33 +27,54 @@ FORMER = np.dtype([("window", "i8"), ("start_ms", "i8"), ("end_ms", "i8"), ("rev
 CHUNK = 16_384
 
 
-def pack(users: UserTable, windows: WindowTable, rows: Ints) -> list[bytes]:
-    """One value per user row: HEAD, row, windows, their products, former finals."""
-    if not len(rows):
-        return []
+@dataclass(frozen=True)
+class Columns:
+    """n users as they are written: what `pack` cuts into values, column after column."""
+
+    head: NDArray[np.void]  # (n,) HEAD
+    rows: NDArray[np.void]  # (n,) a user's row
+    windows: NDArray[np.void]  # WINDOW, user after user, as many as the heads say
+    products: NDArray[np.uint64]  # of each window as many as it holds
+    finals: NDArray[np.void]  # FORMER, user after user
+
+
+def columns(users: UserTable, windows: WindowTable, rows: Ints) -> Columns:
+    """Copies of these users and their windows."""
     at, held = windows.walk(rows)
     bounds = np.searchsorted(at, np.arange(len(rows) + 1))
     counts = np.minimum(windows.rows["product_count"][held], SKETCH)
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    products = windows.products.ravel().take(np.arange(offsets[-1]) + np.repeat(held * SKETCH - offsets[:-1], counts))
-    finals = _former(windows, at, held, bounds)
     head = np.empty(len(rows), HEAD)
     head["base"], head["carried"] = versions(users.rows.dtype)
     head["row_bytes"] = users.rows.dtype.itemsize
     head["windows"] = np.diff(bounds)
-    head["finals"] = 0
-    for row, packed in finals.items():
-        head["finals"][row] = len(packed) // FORMER.itemsize
-    columns = (
-        _cut(head, np.arange(len(rows) + 1)),
-        _cut(gathered(users.rows, rows), np.arange(len(rows) + 1)),
-        _cut(gathered(windows.rows, held), bounds),
-        _cut(products, offsets[bounds]),
-    )
-    values = list(map(b"".join, zip(*columns, strict=True)))
-    for row, tail in finals.items():
-        values[row] += tail
-    return values
+    owner, finals = _former(windows, at, held, bounds)
+    head["finals"] = np.bincount(owner, minlength=len(rows))
+    products = windows.products.flat(held, counts)
+    return Columns(head, gathered(users.rows, rows), gathered(windows.rows, held), products, finals)
+
+
+def pack(users: UserTable, windows: WindowTable, rows: Ints) -> list[bytes]:
+    """One value per user row: HEAD, row, windows, their products, former finals."""
+    if not len(rows):
+        return []
+    found = columns(users, windows, rows)
+    each = np.arange(len(rows) + 1)
+    bounds = _bounds(found.head["windows"])
+    kept = np.concatenate(([0], np.cumsum(np.minimum(found.windows["product_count"], SKETCH), dtype=np.int64)))
+    parts = [
+        _cut(found.head, each),
+        _cut(found.rows, each),
+        _cut(found.windows, bounds),
+        _cut(found.products, kept[bounds]),
+    ]
+    if len(found.finals):
+        parts.append(_cut(found.finals, _bounds(found.head["finals"])))
+    return list(map(b"".join, zip(*parts, strict=True)))
+
+
+def _bounds(counts: NDArray[Any]) -> Ints:
+    """(n + 1,) where each user's part of a column begins, and its end."""
+    return np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
 
 
 def _cut(column: NDArray[Any], bounds: Ints) -> list[memoryview]:
@@ -85,13 +107,17 @@ def versions(row: np.dtype[Any]) -> tuple[int, int]:
     return xxh32_intdigest(repr(ours).encode()), xxh32_intdigest(repr(row["carried"].descr).encode())
 
 
-def _former(windows: WindowTable, at: Ints, held: Ints, bounds: Ints) -> dict[int, bytes]:
-    found: dict[int, bytes] = {}
-    for one in np.flatnonzero(np.isin(held, list(windows.former))).tolist() if windows.former else ():
+def _former(windows: WindowTable, at: Ints, held: Ints, bounds: Ints) -> tuple[Ints, NDArray[np.void]]:
+    """Published finals of merged windows, with the places of their users, non-decreasing."""
+    some = np.flatnonzero(np.isin(held, list(windows.former))).tolist() if windows.former else ()
+    owner: list[int] = []
+    finals: list[tuple[int, ...]] = []
+    for one in some:
         row = int(at[one])
-        finals = [(one - int(bounds[row]), *final) for final in windows.former[int(held[one])]]
-        found[row] = found.get(row, b"") + np.array(finals, FORMER).tobytes()
-    return found
+        for final in windows.former[int(held[one])]:
+            owner.append(row)
+            finals.append((one - int(bounds[row]), *final))
+    return np.array(owner, np.int64), np.array(finals, FORMER)
 
 
 def _unpack_users(
@@ -133,18 +159,45 @@ def _unpack_windows(
     firsts = np.cumsum(counts) - counts
     ends = (counts * WINDOW.itemsize + 8 * np.add.reduceat(kept, firsts)).tolist()
     spans = zip(tails, row_bytes, ends, strict=True)
-    products = np.zeros((len(rows), SKETCH), np.uint64)
-    products[np.arange(SKETCH) < kept[:, None]] = np.frombuffer(
-        b"".join([tail[size:end] for tail, size, end in spans]), np.uint64
-    )
-    live = np.flatnonzero(windows.within_reach(rows["end_ms"], watermark_ms))
-    positions = np.repeat(np.arange(len(owners)), counts)[live]
-    found = np.full(len(rows), -1, np.int64)
-    found[live] = windows.load(owners, positions, gathered(rows, live), products[live])
-    for one in np.flatnonzero(head["finals"]).tolist():
-        for at, *final in np.frombuffer(tails[one][ends[one] :], FORMER).tolist():
-            if (window := int(found[firsts[one] + at])) >= 0:
-                windows.former.setdefault(window, []).append(Final(*final))
+    products = np.frombuffer(b"".join([tail[size:end] for tail, size, end in spans]), np.uint64)
+    finals = np.frombuffer(b"".join([tail[end:] for tail, end in zip(tails, ends, strict=True)]), FORMER)
+    _load_windows(windows, owners, Columns(head, head[:0], rows, products, finals), watermark_ms)
+
+
+def load(
+    users: UserTable,
+    windows: WindowTable,
+    ids: Sequence[bytes],
+    found: Columns,
+    *,
+    watermark_ms: int,
+    kept: NDArray[np.bool_],
+) -> None:
+    """Append these users but those not `kept` (n,), as `unpack` does; all in the present layout."""
+    chosen = [one for one, keep in zip(ids, kept.tolist(), strict=True) if keep]
+    rows = found.rows if kept.all() else gathered(found.rows, np.flatnonzero(kept))
+    owners = np.full(len(ids), -1, np.int64)
+    owners[kept] = users.load(chosen, rows)
+    active = np.flatnonzero(found.head["windows"])
+    if len(active):
+        part = Columns(gathered(found.head, active), found.rows[:0], found.windows, found.products, found.finals)
+        _load_windows(windows, owners[active], part, watermark_ms)
+
+
+def _load_windows(windows: WindowTable, owners: Ints, found: Columns, watermark_ms: int) -> None:
+    """Windows of these owners, -1: of nobody; those out of reach are left out."""
+    counts = found.head["windows"].astype(np.int64)
+    held = np.minimum(found.windows["product_count"], SKETCH)
+    positions = np.repeat(np.arange(len(owners)), counts)
+    within = windows.within_reach(found.windows["end_ms"], watermark_ms) & (owners[positions] >= 0)
+    live, products = np.flatnonzero(within), found.products[np.repeat(within, held)]
+    loaded = np.full(len(found.windows), -1, np.int64)
+    users, place = np.unique(positions[live], return_inverse=True)
+    loaded[live] = windows.load(owners[users], place, gathered(found.windows, live), products)
+    firsts, owner = np.cumsum(counts) - counts, np.repeat(np.arange(len(owners)), found.head["finals"])
+    for one, (at, *final) in zip(owner.tolist(), found.finals.tolist(), strict=True):
+        if (window := int(loaded[firsts[one] + at])) >= 0:
+            windows.former.setdefault(window, []).append(Final(*final))
 
 
 def _ours(row: np.dtype[Any]) -> np.dtype[Any]:

@@ -16,7 +16,7 @@ def starts(*columns: NDArray[Any]) -> Ints:
     new[1:] = columns[0][1:] != columns[0][:-1]
     for column in columns[1:]:
         new[1:] |= column[1:] != column[:-1]
-    return np.flatnonzero(new)
+    return new.nonzero()[0]
 
 
 def ends(first: Ints, n: int) -> Ints:

@@ -16,6 +16,7 @@ class StateSettings:
     idle_input_ms: int = 10_000
     user_ttl_ms: int = 30 * 86_400_000
     future_ms: int = 3_600_000
+    checkpoint_s: float = 0.0  # the worker's: state.checkpoint_s
 
     def __post_init__(self) -> None:
         for name in ("bound_ms", "grace_ms", "future_ms"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import orjson
@@ -29,6 +30,8 @@ from stream_app.state.window_table import WindowTable, word
 from stream_app.state.windows import COMPLAINTS, EVER, KINDS, SCORES, SENTIMENT, WindowBatch
 
 Changes = list[tuple[bytes, bytes | None]]
+Slice = tuple[list[bytes], layout.Columns]
+"""Ids of some users and what is known of them."""
 OWN = b"\0"  # first byte of keys that are not user ids
 TASK = OWN + b"task"
 IDENTITIES = OWN + b"ids"
@@ -52,12 +55,19 @@ class TaskState:
         self._changed: list[Ints] = []  # user rows since changes
         self._gone: set[bytes] = set()  # users freed since changes
         self._recorded = b""
+        self.log_id = uuid4().hex
+        """Names the changelog in its own records: a topic made anew is another log."""
 
     def __len__(self) -> int:
         return len(self._users)
 
     def __contains__(self, user: bytes) -> bool:
         return self._users.find(user) is not None
+
+    @property
+    def touched(self) -> bool:
+        """Whether windows have changed since the last open_windows."""
+        return bool(self._touched)
 
     @property
     def carried(self) -> NDArray[np.void]:
@@ -243,17 +253,58 @@ class TaskState:
             ids = self._users.ids
             keys = [_key(ids[row]) for row in rows.tolist()]
             changes += zip(keys, layout.pack(self._users, self._windows, rows), strict=True)
-        record = orjson.dumps({"settings": self._fixed(), "swept_ms": self._swept_ms, "clock": self._clock.record()})
+        clock = self._clock.record()
+        record = orjson.dumps(
+            {"log": self.log_id, "settings": self.fixed(), "swept_ms": self._swept_ms, "clock": clock}
+        )
         if record != self._recorded:
             self._recorded = record
             changes.append((TASK, record))
         return changes
 
-    def restore(self, pairs: Iterable[tuple[bytes, bytes | None]], *, now_ms: int | None = None) -> None:
-        """Take over the changelog, in log order, into a fresh state. `now_ms` gives every input time to catch up."""
+    @property
+    def row_count(self) -> int:
+        """Rows of users, freed ones too: what `columns` goes over."""
+        return len(self._users.ids)
+
+    @property
+    def row(self) -> np.dtype[Any]:
+        """A user's row."""
+        dtype: np.dtype[Any] = self._users.rows.dtype
+        return dtype
+
+    @property
+    def layout(self) -> tuple[int, int]:
+        """Versions of what `columns` gives."""
+        return layout.versions(self._users.rows.dtype)
+
+    def columns(self, first: int, end: int) -> Slice:
+        """Copies of the users in these rows, for a checkpoint; between two steps of a batch, too."""
+        rows = first + np.flatnonzero(self._users.rows["base"]["events"][first:end] > 0)
+        ids = self._users.ids
+        return [ids[row] for row in rows.tolist()], layout.columns(self._users, self._windows, rows)
+
+    def own(self) -> dict[bytes, bytes]:
+        """What the changelog holds beside users."""
+        chunks = {IDENTITIES + at.to_bytes(8, "big"): packed for at, packed in self._identities.chunks()}
+        return chunks | ({TASK: self._recorded} if self._recorded else {})
+
+    def restore(
+        self,
+        pairs: Iterable[tuple[bytes, bytes | None]],
+        *,
+        now_ms: int | None = None,
+        own: Mapping[bytes, bytes] | None = None,
+        slices: Iterable[Slice] = (),
+    ) -> None:
+        """Take over the changelog, in log order, into a fresh state. `now_ms` gives every input time to catch up.
+
+        `own` and `slices` are a checkpoint's; `pairs` are then what was written since it was begun, and win.
+        """
         if len(self):
             raise StateError("restore needs a fresh state")
-        kept = {key: value for key, value in dict(pairs).items() if value is not None}
+        last = {**(own or {}), **dict(pairs)}
+        kept = {key: value for key, value in last.items() if value is not None}
         chunks = [
             (int.from_bytes(key[len(IDENTITIES) :], "big"), kept.pop(key))
             for key in list(kept)
@@ -262,12 +313,18 @@ class TaskState:
         self._identities.restore(chunks)
         if (record := kept.pop(TASK, None)) is not None:
             read = orjson.loads(record)
-            if read["settings"] != self._fixed():
+            if read["settings"] != self.fixed():
                 was = ", ".join(f"{name} {value}" for name, value in read["settings"].items())
                 raise SettingsError(f"the state was written with {was}: keep these, or use another topics.prefix")
             self._swept_ms = read["swept_ms"]
             self._clock.restore(read["clock"], now_ms=now_ms)
+            self.log_id = read.get("log", self.log_id)
             self._recorded = record
+        newer = {key.removeprefix(ESCAPED) for key in last}
+        for users, columns in slices:
+            older = np.array([user not in newer for user in users], np.bool_)
+            watermark_ms = self._clock.watermark_ms
+            layout.load(self._users, self._windows, users, columns, watermark_ms=watermark_ms, kept=older)
         ids = [key.removeprefix(ESCAPED) for key in kept]
         layout.unpack(self._users, self._windows, ids, list(kept.values()), watermark_ms=self._clock.watermark_ms)
 
@@ -339,7 +396,8 @@ class TaskState:
                 if column.any():
                     np.add.at(self._windows.words[:, word(name)], windows, column)
 
-    def _fixed(self) -> dict[str, int]:
+    def fixed(self) -> dict[str, int]:
+        """What a log was begun with and must go on with."""
         settings = self._settings
         return {
             "format": FORMAT,
@@ -403,6 +461,12 @@ def _appended(history: Ints, first: Ints, time: Ints, action: NDArray[np.uint8],
     old = np.arange(users)[:, None] * length
     appended: Ints = flat[np.where(slot < length, slot + old, slot + (users * length - length + first[:, None]))]
     return appended
+
+
+def log_of(record: bytes) -> str | None:
+    """Which log a record under TASK is of; None in those of former versions."""
+    found: str | None = orjson.loads(record).get("log")
+    return found
 
 
 def _key(user: bytes) -> bytes:

@@ -103,9 +103,9 @@ class UserTable:
         return np.arange(first, first + len(users))
 
     def memory_bytes(self) -> int:
-        """Arrays, index and ids, about."""
+        """Rows in use or used before, index and ids, about; a table grows into memory that is not touched yet."""
         ids = sum(map(sys.getsizeof, self.ids[:100])) * len(self.ids) // max(1, min(100, len(self.ids)))
-        return self.rows.nbytes + sys.getsizeof(self._index) + sys.getsizeof(self.ids) + ids
+        return self.rows[: len(self.ids)].nbytes + sys.getsizeof(self._index) + sys.getsizeof(self.ids) + ids
 
     def _add(self, users: list[bytes]) -> None:
         again = [self._free.pop() for _ in range(min(len(self._free), len(users)))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_app.state.products import Products
 from stream_app.state.records import scatter
 from stream_app.state.runs import Ints, starts
 from stream_app.state.settings import StateSettings
@@ -18,8 +19,6 @@ from stream_app.state.windows import (
     blank_window,
 )
 
-FEW = 8
-"""Products that most windows have at most: looking only so far saves memory traffic."""
 WORDS = WINDOW.itemsize // 8
 
 
@@ -35,7 +34,7 @@ SUM_WORDS = slice(word("counts"), word("platforms"))
 class WindowTable:
     """`rows` is (capacity,) WINDOW, `words` the same memory as (capacity, WORDS) int64; a free row's owner is -1.
 
-    `products` (capacity, SKETCH) are the hashes of a window's items; the smallest, in order, once there are more.
+    `products` are the hashes of a window's items; the SKETCH smallest, in order, once there are more.
     """
 
     def __init__(self, settings: StateSettings, capacity: int = 1024) -> None:
@@ -46,7 +45,7 @@ class WindowTable:
         self._next_due = self._next_free = EVER
         self.former: dict[int, list[Final]] = {}  # finals of merged windows, until superseded
         self._hold(np.zeros(capacity, WINDOW))
-        self.products = np.zeros((capacity, SKETCH), np.uint64)
+        self.products = Products(capacity)
         self._due = np.full(capacity, EVER, np.int64)  # end while a final record is owed
         self._free_at = np.full(capacity, EVER, np.int64)  # from then on no accepted event can reach it
         self._head = np.full(capacity, -1, np.int32)  # by user row
@@ -94,21 +93,20 @@ class WindowTable:
         self._top += count - len(again)
         if self._top > len(self.rows):
             capacity = max(self._top, 2 * len(self.rows))
-            rows, products = np.zeros(capacity, WINDOW), np.zeros((capacity, SKETCH), np.uint64)
+            rows = np.zeros(capacity, WINDOW)
             scatter(rows, slice(len(self.rows)), self.rows)
-            products[: len(self.products)] = self.products
-            self.products = products
+            self.products.grow(capacity)
             self._hold(rows)
             self._due = _grown(self._due, capacity, EVER)
             self._free_at = _grown(self._free_at, capacity, EVER)
         scatter(self.rows, windows, self._blank)
-        self.products[again] = 0
         return windows
 
     def release(self, windows: Ints) -> None:
         """Free rows that are no longer chained."""
         self.rows["owner"][windows] = -1
         self._due[windows] = self._free_at[windows] = EVER
+        self.products.clear(windows)
         self._free.extend(windows.tolist())
 
     def schedule(self, windows: Ints) -> None:
@@ -168,7 +166,7 @@ class WindowTable:
         into["last_ms"] = max(into["last_ms"], from_["last_ms"])
         into["platforms"] |= from_["platforms"]
         self.add_revenue(np.full(CURRENCIES, window), from_["currency"], from_["revenue"])
-        items = self.products[other, : min(int(from_["product_count"]), SKETCH)]
+        items = self.products.of(other, int(from_["product_count"]))
         self.add_product(window, items, more=bool(from_["product_count"] > SKETCH))
         former = [final for one in (window, other) for final in (*self.former.pop(one, ()), *self._emitted(one))]
         if former:
@@ -204,9 +202,7 @@ class WindowTable:
         """Note items (hashes, not 0) seen in windows; most are there already."""
         count = self.rows["product_count"][windows]
         fresh = (count <= SKETCH) | (items < self.rows["kth_product"][windows])
-        for width, band in ((FEW, count <= FEW), (SKETCH, count > FEW)):
-            some = np.flatnonzero(band)
-            fresh[some] &= ~(self.products[:, :width][windows[some]] == items[some, None]).any(axis=1)
+        fresh &= ~self.products.hold(windows, items)
         windows, items = windows[fresh], items[fresh]
         if not len(windows):
             return
@@ -218,7 +214,7 @@ class WindowTable:
         new = np.diff(np.append(opening, len(windows)))
         slot = np.arange(len(windows)) - np.repeat(opening, new) + self.rows["product_count"][windows]
         fits = np.repeat(slot[opening] + new <= SKETCH, new)
-        self.products[windows[fits], slot[fits]] = items[fits]
+        self.products.put(windows[fits], slot[fits], items[fits])
         self.rows["product_count"][windows[opening]] += np.where(fits[opening], new, 0).astype(np.int32)
         for at in np.flatnonzero(~fits[opening]).tolist():
             self.add_product(int(windows[opening[at]]), items[opening[at] : opening[at] + new[at]])
@@ -227,19 +223,19 @@ class WindowTable:
         """The same for one window whose sketch may overflow, or, with `more`, has lost hashes larger than these."""
         row = self.rows[window]
         count = int(row["product_count"])
-        merged = np.union1d(self.products[window, : min(count, SKETCH)], items)
+        merged = np.union1d(self.products.of(window, count), items)
         kept = merged[:SKETCH]
-        self.products[window, : len(kept)] = kept
+        self.products.put(np.full(len(kept), window), np.arange(len(kept)), kept)
         if more or max(count, len(merged)) > SKETCH:
             row["product_count"], row["kth_product"] = SKETCH + 1, kept[-1]
         else:
             row["product_count"] = len(merged)
 
     def load(self, owners: Ints, positions: Ints, rows: NDArray[np.void], products: NDArray[np.uint64]) -> Ints:
-        """Append restored windows of these users; `positions` in `owners` is non-decreasing."""
+        """Append restored windows of these users and their products; `positions` in `owners` is non-decreasing."""
         windows = self.allocate(len(rows))
         scatter(self.rows, windows, rows)
-        self.products[windows] = products
+        self.products.load(windows, np.minimum(rows["product_count"], SKETCH), products)
         self.chain(owners, positions, windows)
         self.schedule(windows)
         return windows
@@ -249,8 +245,9 @@ class WindowTable:
         return self._reachable_until(end_ms) > watermark_ms
 
     def memory_bytes(self) -> int:
-        """The arrays."""
-        return self.rows.nbytes + self.products.nbytes + self._due.nbytes + self._free_at.nbytes + self._head.nbytes
+        """Rows in use or used before."""
+        arrays = (self.rows[: self._top], self._due, self._free_at, self._head)
+        return sum(array.nbytes for array in arrays) + self.products.memory_bytes(self._top)
 
     def _reachable_until(self, end_ms: Ints) -> Ints:
         boundary_ms = -(-end_ms // self._settings.tumbling_ms) * self._settings.tumbling_ms

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from stream_app.errors import DependencyError, SettingsError
 from stream_app.outputs.topics import TOPICS, TopicNames
 from stream_app.settings import Broker, Settings, Topics
-from stream_app.transport.connection import client_options
+from stream_app.transport.connection import client_options, failure, refusal
 
 DEFAULT_PARTITIONS = 4
 CLEANUP = "cleanup.policy"
@@ -47,17 +47,25 @@ async def admin_client(broker: Broker) -> AsyncIterator[AIOKafkaAdminClient]:
         await client.start()
     except (KafkaError, OSError) as error:
         await client.close()
-        raise DependencyError(f"broker {broker.url}: {error}") from error
+        raise (await refusal(broker)) or DependencyError(f"broker {broker.url}: {error}") from error
     try:
         yield client
     finally:
         await client.close()
 
 
+async def cluster_id(broker: Broker) -> str:
+    """Of the cluster, as it was formatted."""
+    async with admin_client(broker) as client:
+        return str((await client.describe_cluster())["cluster_id"])
+
+
 async def partition_counts(broker: Broker, names: Sequence[str]) -> dict[str, int]:
     """Partitions of each topic that exists."""
     async with admin_client(broker) as client:
         found = await client.describe_topics(list(names))
+    if denied := [topic["topic"] for topic in found if topic["error_code"] == TopicAuthorizationFailedError.errno]:
+        raise failure(TopicAuthorizationFailedError(denied), "topics", operation="DESCRIBE")
     return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
 
 
@@ -100,7 +108,7 @@ async def committed(broker: Broker, group: str) -> dict[tuple[str, int], int]:
                 break
             except KafkaError as error:  # a fresh broker has no coordinator until it is asked for one
                 if pause_s is None or not error.retriable:
-                    raise DependencyError(f"broker: offsets of group {group}: {error}") from error
+                    raise failure(error, f"offsets of group {group}", operation="DESCRIBE", on=group) from error
                 await asyncio.sleep(pause_s)
     return {(tp.topic, tp.partition): offset.offset for tp, offset in found.items()}
 
@@ -125,6 +133,8 @@ async def create(broker: Broker, plans: Sequence[TopicPlan]) -> list[str]:
         )
     for topic, code, *message in answer.topic_errors:
         error = for_code(code)
+        if error is TopicAuthorizationFailedError:
+            raise failure(error(topic), "topics", operation="CREATE")
         if code and error is not TopicAlreadyExistsError:
             raise DependencyError(f"topic {topic}: {error.__name__} {message[0] if message else ''}".strip())
     await _wait_for_leaders(broker, missing)

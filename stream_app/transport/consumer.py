@@ -49,6 +49,9 @@ class Owner(Protocol):
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
 
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """From where the assigned partitions are read on; called before anything of them is fetched."""
+
     def crash(self, error: BaseException) -> None:
         """End the process: the consumer failed."""
 
@@ -79,11 +82,25 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             **client_options(broker),
         )
 
-    async def on_thread_stop(self) -> None:
+    async def leave(self) -> None:
         """Leave the group for good: aiokafka lets the session of a static member run out instead."""
-        if self._consumer is not None:
-            self._consumer._coordinator._group_instance_id = None
+        await self.call_thread(self._leave)
+
+    async def on_thread_stop(self) -> None:
+        """Whatever happens to the other services, nobody waits for this member's session to end."""
+        await self._leave()
         await super().on_thread_stop()
+
+    async def _leave(self) -> None:
+        if self._consumer is not None:
+            coordinator = self._consumer._coordinator
+            coordinator._group_instance_id = None
+            await coordinator.close()
+
+    @property
+    def coordinated(self) -> bool:
+        """Whether a broker that coordinates the group is known and answers heartbeats."""
+        return self._consumer is not None and self._consumer._coordinator.coordinator_id is not None
 
     def position_and_end(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to hand out and the last stable offset last seen, or None when unknown.
@@ -108,6 +125,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._in_flight: defaultdict[TP, deque[tuple[int, int]]] = defaultdict(deque)  # (first, last) offsets
         self.handed: defaultdict[TP, int] = defaultdict(int)  # batches handed on since the last seek
         self._positions = asyncio.Lock()  # of a fetch, which moves them, or of a seek
+        self._rebalance = 0  # the number of the last one that began
+        self._assigned = -1  # of the last one that said whose the partitions are
+        self._sought = -1  # of the last one after which positions were sought: before that nothing may be fetched
         super().__init__(*args, **kwargs)
         self.in_transaction = True  # read_committed high watermarks
 
@@ -128,20 +148,20 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         wanted = frozenset(tp for tp in self._get_active_partitions() if self.owner.accepts(tp))
-        if self.app.rebalancing or not wanted:  # an empty set would mean all
+        if not self.settled() or not wanted:  # an empty set would mean all
             await self.sleep(0.005)
             return
         async with self._positions:
-            if not self.flow_active or self.app.rebalancing:
+            if not self.settled():
                 return
-            generation = self.app.consumer_generation_id
+            rebalance = self._rebalance
             fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
         if not fetched or self.should_stop:
             return
         for tp, records in fetched.items():
             for start in range(0, len(records), MAX_BATCH_RECORDS):
                 # what is dropped here is fetched again: perform_seek follows every rebalance, and this fetch
-                if not self.flow_active or generation != self.app.consumer_generation_id:
+                if not self.settled() or rebalance != self._rebalance:
                     return
                 part = records[start : start + MAX_BATCH_RECORDS]
                 message = self._to_message(tp, part[-1])
@@ -150,12 +170,19 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.handed[tp] += 1
                 yield tp, message
 
-    async def wait_first(self, *coros: Any, **options: Any) -> Any:
-        """As Faust's, with the first of them begun at once: a batch that finds its stream with room costs no task.
+    def settled(self) -> bool:
+        """No rebalance is under way. Faust's own flags say so too early where one begins while the last one ends."""
+        return bool(self.flow_active and not self.app.rebalancing and self._sought == self._rebalance)
+
+    async def wait_first(self, *waited: Any, **options: Any) -> Any:
+        """As Faust's, but where a batch is handed on or the flow suspended, the first is begun at once: a batch that
+        finds its stream with room costs no task.
 
         Else each batch of a fetch would take several turns of a loop whose turns are as long as batches take.
         """
-        first, *others = coros
+        first, *others = waited
+        if not others or not asyncio.iscoroutine(first):  # Service.wait: of an event, with a result that counts
+            return await super().wait_first(*waited, **options)
         rest = begun(first)
         if rest is not None:
             return await super().wait_first(rest, *others, **options)
@@ -190,23 +217,38 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         """After a rebalance: fence and restore first, only then read the committed offsets and seek."""
+        rebalance = self._rebalance
+        if self._assigned != rebalance:
+            return  # the next one is under way, and seeks
         assigned = frozenset(self.assignment())
         self._forget(assigned)
         try:
             await self.owner.assign(assigned)
+            async with self._positions:  # a fetch that began before must not move what is sought here
+                if rebalance == self._rebalance:
+                    await self._seek_all(assigned)
+                    self._sought = rebalance
         except Exception as error:
             self.owner.crash(error)
             raise
-        async with self._positions:  # a fetch that began before must not move what is sought here
-            await super().perform_seek()
-            fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
-            if fresh:  # stock Faust leaves the position where the fetcher is
-                await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])
+
+    async def _seek_all(self, assigned: frozenset[TP]) -> None:
+        await super().perform_seek()
+        self.owner.resume({tp: self._committed_offset.get(tp) or 0 for tp in assigned})
+        fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
+        if fresh:  # stock Faust leaves the position where the fetcher is
+            await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])
         for tp in fresh:
             self._read_offset[tp] = None
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """The rebalance has an outcome; `perform_seek` follows."""
+        self._assigned = self._rebalance
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop the flow, then commit what the tasks have taken, before the partitions may go to another worker."""
+        self._rebalance += 1
         await super().on_partitions_revoked(revoked)
         self._forget(revoked)
         try:
@@ -214,6 +256,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         except Exception as error:
             self.owner.crash(error)
             raise
+
+    async def leave(self) -> None:
+        """Let the group know at once that this worker goes: Faust's own stop comes to that late."""
+        await self._thread.leave()
+
+    @property
+    def coordinated(self) -> bool:
+        """False while the broker is away."""
+        return bool(self._thread.coordinated)
 
     def caught_up(self, tp: TP) -> bool:
         """Whether everything known to be committed on the partition has been handed on."""

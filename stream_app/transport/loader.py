@@ -48,15 +48,15 @@ class Loader:
 
     async def send(self, records: Iterable[OutputRecord]) -> None:
         """Deliver all of them, each partition in order; returns when the broker has them."""
-        groups: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
-        for record in records:
-            groups[record.topic, await self._partition(record)].append(record)
-        sent = [
-            await self._producer.send_batch(builder, topic, partition=partition)
-            for (topic, partition), group in groups.items()
-            for builder in pack(self._producer, group)
-        ]
         try:
+            groups: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
+            for record in records:
+                groups[record.topic, await self._partition(record)].append(record)
+            sent = [
+                await self._producer.send_batch(builder, topic, partition=partition)
+                for (topic, partition), group in groups.items()
+                for builder in pack(self._producer, group)
+            ]
             await asyncio.gather(*sent)
         except KafkaError as error:
             raise DependencyError(f"broker: {error}") from error

@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app.errors import DependencyError, StateError
+from stream_app.errors import StateError
 from stream_app.records import OutputRecord
 from stream_app.settings import Broker
-from stream_app.transport.connection import client_options, compression
+from stream_app.transport.connection import DENIED, client_options, compression, failure
 from stream_app.transport.packing import pack
 
 Packed = list[tuple[str, int, list[BatchBuilder]]]
@@ -30,8 +30,9 @@ class TaskProducer:
     def __init__(self, broker: Broker, *, group: str, partition: int) -> None:
         self._group = group
         self._partition = partition
+        self._id = f"{group}-task-{partition}"
         self._producer = AIOKafkaProducer(
-            transactional_id=f"{group}-task-{partition}",
+            transactional_id=self._id,
             transaction_timeout_ms=broker.transaction_timeout_ms,
             acks="all",
             linger_ms=0,
@@ -47,7 +48,7 @@ class TaskProducer:
             await self._producer.start()
         except KafkaError as error:
             await self._producer.stop()
-            raise DependencyError(f"broker: transactional producer: {error}") from error
+            raise failure(error, "transactional producer", operation="WRITE", on=self._id) from error
 
     async def stop(self) -> None:
         """Close the connection; a transaction left open is ended by the next start."""
@@ -61,8 +62,11 @@ class TaskProducer:
             targets[record.topic, partition].append(record)
         return [(topic, number, pack(self._producer, group)) for (topic, number), group in targets.items()]
 
-    async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> None:
-        """Publish in one transaction. After any StateError the state in memory is ahead of the log: end the process."""
+    async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        """Publish in one transaction; returns the offset of the first record per topic and partition, -1 unknown.
+
+        After any StateError the state in memory is ahead of the log: end the process.
+        """
         producer = self._producer
         try:
             await producer.begin_transaction()
@@ -75,9 +79,15 @@ class TaskProducer:
                 positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
                 await producer.send_offsets_to_transaction(positions, self._group)
             await producer.commit_transaction()
-            for future in delivered:
-                future.result()
+            written = [future.result().offset for future in delivered]
         except ProducerFenced as error:
             raise StateError(f"task {self._partition} has another owner") from error
+        except tuple(DENIED) as error:
+            raise failure(error, f"transaction of task {self._partition}", operation="WRITE") from error
         except KafkaError as error:
             raise StateError(f"transaction of task {self._partition} failed: {error!r}") from error
+        places: dict[tuple[str, int], int] = {}
+        targets = [(topic, partition) for topic, partition, builders in packed for _ in builders]
+        for target, offset in zip(targets, written, strict=True):
+            places.setdefault(target, offset)
+        return places

@@ -14,5 +14,11 @@ class Answers(Protocol):
     async def user(self, user: str) -> Mapping[str, Any] | None: ...
     async def recommendations(self, user: str) -> Mapping[str, Any] | None: ...
     def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> Sequence[Part]: ...
+    def items(self, products: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """What the catalogue says of products."""
+
+    async def photo(self, product: str) -> bytes | None:
+        """A small JPEG."""
+
     def owner(self, user: str) -> str | None:
         """Address of the worker that has the user's state."""

@@ -113,9 +113,10 @@ class Live:
                     for queue in self._queues:
                         _put(queue, packed)
                 await asyncio.sleep(INTERVAL_S)
-        finally:  # a watcher must not wait for a task that has failed
+        except Exception:  # a watcher must not wait for a task that has failed; one that was cancelled had none left
             for queue in self._queues:
                 _put(queue, None)
+            raise
 
     def _snapshot(self) -> dict[str, Any]:
         """Everything the page shows, complete in itself."""
@@ -154,12 +155,16 @@ class Live:
         }
 
     def _insights(self) -> list[dict[str, Any]]:
-        """Of each metric the newest window in which enough users were seen."""
-        newest: dict[str, Part] = {}
-        for part in self.insights():
-            if part.cells:
-                newest.setdefault(part.metric, part)
-        return [_insight(part) for part in newest.values()]
+        """Of each metric the newest window that says at least half as much as another."""
+        parts = [part for part in self.insights() if part.cells]
+        most: dict[str, int] = {}
+        for part in parts:
+            most[part.metric] = max(len(part.cells), most.get(part.metric, 0))
+        chosen: dict[str, Part] = {}
+        for part in parts:  # newest first
+            if 2 * len(part.cells) >= most[part.metric]:
+                chosen.setdefault(part.metric, part)
+        return [_insight(part) for part in chosen.values()]
 
     def _sample(self) -> dict[str, Any]:
         metrics = self._metrics

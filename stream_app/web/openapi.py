@@ -13,6 +13,17 @@ from stream_app.insights.part import Part
 TEXT = {"type": "string"}
 ERROR = {"type": "object", "properties": {"error": TEXT}, "required": ["error"]}
 USER = {"name": "id", "in": "path", "required": True, "schema": TEXT, "description": "user id"}
+PRODUCT = {**USER, "description": "product id"}
+ITEM = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("product_id", "title", "category", "brand", "currency"), TEXT),
+        "price": {"type": "number"},
+        "photo": {"type": "string", "description": "where to ask for it"},
+    },
+    "required": ["product_id"],
+    "description": "The rest is absent or null where the catalogue does not say",
+}
 FAILURES = {"401": "no or a wrong token", "404": "not known", "503": "being restored, or its worker is away"}
 
 
@@ -20,7 +31,9 @@ def openapi() -> dict[str, Any]:
     """The whole document."""
     schemas = msgspec.json.schema_components([Part], ref_template="#/components/schemas/{name}")[1]
     whole = {"type": "object", "additionalProperties": True}
-    parts = {"type": "object", "properties": {"insights": {"type": "array", "items": _ref("Part")}}}
+    found = {"type": "array", "items": _ref("Item")}
+    parts = {"type": "object", "properties": {"insights": {"type": "array", "items": _ref("Part")}, "items": found}}
+    several = _parameter("id", {"type": "array", "items": TEXT, "maxItems": 100}, "product id; may come again")
     query = [
         _parameter("metric", {"enum": list(METRICS)}, "all where absent"),
         _parameter("windows", {"type": "integer", "minimum": 1, "maximum": 48, "default": 1}, "newest first"),
@@ -34,6 +47,8 @@ def openapi() -> dict[str, Any]:
             "/v1/users/{id}": _get("State, windows, signals, last predictions and why", whole, [USER]),
             "/v1/recommendations/{id}": _get("Products for a user, best first", whole, [USER]),
             "/v1/insights": _get("Aggregates over tumbling windows, merged over all workers", parts, query),
+            "/v1/items": _get("What the catalogue says of products", {"properties": {"items": found}}, [several]),
+            "/v1/photos/{id}": _get("A product's photo, small", {"type": "string"}, [PRODUCT], "image/jpeg"),
             "/v1/journeys/{id}": _get("What a shopper on the live page did, by the name shown there", whole, [USER]),
             "/v1/live": _get("Snapshots for the live page, as server-sent events", whole, [], "text/event-stream"),
             "/v1/openapi.json": _get("This document", whole, []),
@@ -42,7 +57,7 @@ def openapi() -> dict[str, Any]:
             "/readyz": _get("Whether it is ready, and why not", whole, [], guarded=False),
         },
         "components": {
-            "schemas": {**schemas, "Error": ERROR},
+            "schemas": {**schemas, "Item": ITEM, "Error": ERROR},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }

@@ -7,6 +7,14 @@ const MODALITIES = { behavior: "c0", text: "c1", voice: "c3", image: "c4" };
 const PERCENT = { style: "percent", maximumFractionDigits: 0 };
 const at = (id) => document.getElementById(id);
 const history = []; // {second, rates: [per type]}
+const courses = {}; // figure → [{second, value}]
+const FAMILIES = {
+  sell: ["hot_lead", "cart_abandoned", "churn_risk"],
+  mend: ["search_friction", "rage_clicks", "dead_ends", "slow_journey", "drop_off"],
+  feel: ["negative_sentiment", "falling_sentiment", "contradiction", "complaint"],
+  doubt: ["bot_suspected"],
+};
+const FAMILY_WORDS = { sell: "marketing", mend: "page to mend", feel: "how they feel", doubt: "not human" };
 let paused = false;
 let listsDrawnMs = 0;
 
@@ -39,9 +47,31 @@ function drawTiles(snapshot) {
     else if (ms < 1000) setText(name, whole.format(ms), "ms");
     else setText(name, (ms / 1000).toFixed(1), "s");
   }
+  spark("events", types.reduce((sum, type) => sum + type.rate, 0));
+  spark("predictions", snapshot.predictions_rate);
+  spark("p50", snapshot.latency_ms.p50 ?? 0);
+  spark("p99", snapshot.latency_ms.p99 ?? 0);
+  spark("lag", snapshot.lag_records);
   setText("lag", number(snapshot.lag_records));
   setText("bad", number(snapshot.verdicts.dead_lettered ?? 0));
   at("model").textContent = snapshot.model.trim() ? `Model ${snapshot.model}` : "Model not loaded yet";
+}
+
+/** The course of one figure, a point a second. */
+function spark(name, value) {
+  const points = (courses[name] ??= []);
+  const second = Math.floor(Date.now() / 1000);
+  if (points.at(-1)?.second === second) points.pop();
+  points.push({ second, value });
+  while (points[0].second < second - 60) points.shift();
+  const most = Math.max(...points.map((point) => point.value), 1e-9);
+  const width = Math.max(SHORTEST_S, second - points[0].second);
+  const line = points.map((p) => `${(100 - ((second - p.second) / width) * 100).toFixed(1)},${(22 - (p.value / most) * 19).toFixed(1)}`);
+  const from = line[0].split(",")[0];
+  at(`${name}-spark`).replaceChildren(
+    svgElement("path", { class: "under", d: `M${from},24L${line.join("L")}L100,24Z` }),
+    svgElement("path", { class: "line", d: `M${line.join("L")}` }),
+  );
 }
 
 function drawStatus(state, text) {
@@ -119,7 +149,10 @@ function drawSignals(signals) {
   at("no-signals").hidden = signals.length > 0;
   putNewestFirst(at("signals"), signals, (signal) => {
     const time = make("time", "quiet", new Date(signal.at_ms).toLocaleTimeString("en-GB"));
-    return make("li", "", make("b", "", words(signal.signal)), opener(signal.user), time);
+    const family = Object.keys(FAMILIES).find((name) => FAMILIES[name].includes(signal.signal)) ?? "mend";
+    const dot = make("i", `family ${family}`);
+    dot.title = FAMILY_WORDS[family];
+    return make("li", "", dot, make("b", "", words(signal.signal)), opener(signal.user), time);
   });
 }
 
@@ -135,6 +168,7 @@ function drawPredictions(predictions) {
       ["Next", found.next_action ? words(found.next_action) : "–"],
       ["Mood", found.sentiment ?? "–"],
       ["Group", found.segment ?? "–"],
+      ["Might like", make("span", "photos", ...found.recommended.map((product) => photoOf(product, "photo small")))],
       ["Decided by", shares(found.modalities)],
     ].map(([label, content]) => {
       const cell = make("td", "", content);
@@ -196,6 +230,7 @@ function draw(snapshot) {
   drawPredictions(snapshot.predictions);
   drawInsights(snapshot.insights);
   drawMap(snapshot.map);
+  learnItems();
 }
 
 /** One connection: returns when it ends; throws when it cannot be had. */

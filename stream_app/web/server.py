@@ -32,15 +32,17 @@ ASSETS = {
     "page.css": "text/css",
     "page.js": "text/javascript",
     "insights.js": "text/javascript",
+    "catalogue.js": "text/javascript",
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "img-src data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
 SEND_TIMEOUT_S = 15.0
+MOST_ITEMS = 100
 STOP_TIMEOUT_S = 2.0
 
 
@@ -72,6 +74,8 @@ class WebServer:
                 web.get("/v1/recommendations/{id}", self._recommendations),
                 web.get("/v1/journeys/{id}", self._journey),
                 web.get("/v1/insights", self._insights),
+                web.get("/v1/items", self._items),
+                web.get("/v1/photos/{id}", self._photo),
                 web.get("/v1/openapi.json", self._document),
             ]
         )
@@ -172,7 +176,22 @@ class WebServer:
         if not (1 <= windows <= 48 and 1 <= top <= 1000) or metric not in (None, *METRICS):
             return _json({"error": "metric, windows (1 to 48) or top (1 to 1000) is wrong"}, status=400)
         parts = self._answers.insights(metric, windows, top) if self._answers else ()
-        return web.Response(body=msgspec.json.encode({"insights": parts}), content_type="application/json")
+        trending = dict.fromkeys(cell.key for part in parts if part.metric == "trending_items" for cell in part.cells)
+        items = self._answers.items(list(trending)) if self._answers else ()
+        body = msgspec.json.encode({"insights": parts, "items": items})
+        return web.Response(body=body, content_type="application/json")
+
+    async def _items(self, request: web.Request) -> web.Response:
+        products = request.query.getall("id", [])
+        if not 1 <= len(products) <= MOST_ITEMS:
+            return _json({"error": f"give id one to {MOST_ITEMS} times"}, status=400)
+        return _json({"items": self._answers.items(products) if self._answers else ()})
+
+    async def _photo(self, request: web.Request) -> web.Response:
+        photo = await self._answers.photo(request.match_info["id"]) if self._answers else None
+        if photo is None:
+            return _json({"error": "no photo of this product"}, status=404)
+        return web.Response(body=photo, content_type="image/jpeg")
 
     async def _document(self, _: web.Request) -> web.Response:
         return _json(self._openapi)

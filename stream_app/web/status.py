@@ -1,4 +1,4 @@
-"""Whether a worker is alive and ready, and why not. Only the event loop's thread writes."""
+"""Whether a worker is alive and ready, and why not. Only the worker's thread writes; the web thread reads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Status:
     def reasons(self) -> list[str]:
         """Why the worker is not ready; empty when it is."""
         reasons = [self.failure] if self.failure else []
-        reasons += [f"{what}: {reason}" for what, reason in self._paused.items()]
+        reasons += [f"{what}: {reason}" for what, reason in list(self._paused.items())]
         if self._restoring is None:
             reasons.append("waiting for the first assignment")
         elif self._restoring:

@@ -41,9 +41,12 @@ from stream_app.signals.funnel import STEPS, funnel_step
 from stream_app.signals.next_best_action import next_best_action
 from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
+from stream_app.state.checkpoint import Checkpoint
+from stream_app.state.task_state import TASK
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import without
 from stream_app.worker.overload import Overload
+from stream_app.worker.refusals import KEY, Refusals
 from stream_app.worker.routing import partition_of, routed
 from stream_app.worker.scoring import Scoring
 
@@ -79,6 +82,7 @@ class Publication:
     signals: Counter[str] = field(default_factory=Counter)
     tiers: Counter[str] = field(default_factory=Counter)
     arrivals_ms: list[NDArray[np.int64]] = field(default_factory=list)  # Kafka times of what was predicted
+    names_log: bool = False  # its changelog records say of which log they are
 
     @property
     def size(self) -> int:
@@ -142,14 +146,36 @@ class Pipeline:
             grace_ms=settings.state.grace_ms,
             segments=self._segments,
         )
+        self._noted: dict[bytes, bytes] = {}  # what the ledger has in the changelog
+        self.refusals = Refusals(names)
         self._advert: OutputRecord | None = None
         self._swept_ms = 0
+        self._updates_ms = settings.pipeline.updates_ms
+        self._updated_ms = 0  # wall clock of the last records of open windows
         self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
-    def restore(self, pairs: Mapping[bytes, bytes | None], *, now_ms: int) -> None:
-        """The state from the changelog's last value per key."""
-        self.state.restore(((k, v) for k, v in pairs.items() if not k.startswith(insights.OWN)), now_ms=now_ms)
-        self._ledger.restore((k, v) for k, v in pairs.items() if k.startswith(insights.OWN))
+    def restore(
+        self, pairs: Mapping[bytes, bytes | None], *, now_ms: int, checkpoint: Checkpoint | None = None
+    ) -> None:
+        """The state from the changelog's last value per key; with a checkpoint, of its tail."""
+        own, slices = (checkpoint.own, checkpoint.slices()) if checkpoint else ({}, iter(()))
+        apart = (insights.OWN, KEY)
+        mine: dict[bytes, bytes | None] = {k: v for k, v in own.items() if k.startswith(apart)}
+        mine |= {k: v for k, v in pairs.items() if k.startswith(apart)}
+        self.state.restore(
+            ((k, v) for k, v in pairs.items() if not k.startswith(apart)),
+            now_ms=now_ms,
+            own={k: v for k, v in own.items() if not k.startswith(apart)},
+            slices=slices,
+        )
+        self.refusals.restore(mine)
+        noted = {k: v for k, v in mine.items() if k.startswith(insights.OWN)}
+        self._ledger.restore(noted.items())
+        self._noted = {k: v for k, v in noted.items() if v is not None}
+
+    def own(self) -> dict[bytes, bytes]:
+        """What the changelog holds beside users."""
+        return self.state.own() | self._noted | self.refusals.own()
 
     def describe(self, user: str) -> dict[str, Any] | None:
         """The user's state with what their windows say now; None for a stranger."""
@@ -179,7 +205,9 @@ class Pipeline:
             self._set_aside(out, at, one.record, one.error)
         if taken.events is not None:
             await self._events(out, taken.events, taken.records, now_ms)
-        out.outputs += self._changelog() + self._words()
+            self._update_open(out, now_ms)
+        self._refuse_items(out)
+        out.outputs += self._changelog(out) + self._words()
         for at, position in taken.positions.items():
             self._positions[at] = max(self._positions[at], position)
         return out
@@ -191,11 +219,49 @@ class Pipeline:
         if now_ms - self._swept_ms >= SWEEP_MS:
             self._swept_ms = now_ms
         out = Publication(outputs=self._words())
-        if not len(finals) and self._advert is None and not out.outputs:
+        self._refuse_items(out)
+        if not len(finals) and self._advert is None and not out.outputs and not self.state.touched:
             return None
         self._engage(out, finals)
-        out.outputs += self._changelog()
+        self._update_open(out, now_ms)
+        out.outputs += self._changelog(out)
         return out
+
+    def leave(self) -> Publication | None:
+        """What waits to be told before the task goes elsewhere."""
+        self._engage(out := Publication(), self.state.open_windows())
+        if not out.outputs:
+            return None
+        out.outputs += self._changelog(out)
+        return out
+
+    def resume(self, at: int, offset: int) -> None:
+        """The restored state has seen input `at` up to that offset."""
+        self._positions[at] = max(self._positions[at], offset)
+
+    async def again(
+        self,
+        events: EventBatch,
+        records: Objects,
+        positions: NDArray[np.int64],
+        *,
+        watermark_ms: NDArray[np.int64],
+        now_ms: int,
+    ) -> list[OutputRecord]:
+        """Predictions of events that were accepted before, in this order; of the rest nothing is wanted.
+
+        `watermark_ms` (n,): before each event. No window is closed: see `forget`.
+        """
+        out = Publication()
+        await self._segment(out, events, records, positions, watermark_ms, now_ms)
+        self.state.open_windows()
+        return [record for record in out.outputs if record.topic == self._names.predictions]
+
+    def forget(self, watermark_ms: int) -> None:
+        """Free what no event after that watermark can reach, and say so to nobody."""
+        self.state.close(watermark_ms)
+        self._ledger.expire(watermark_ms)
+        self._changelog(Publication())
 
     async def _events(self, out: Publication, events: EventBatch, records: Objects, now_ms: int) -> None:
         for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
@@ -212,12 +278,12 @@ class Pipeline:
             accepted = self._sort_out(out, events, records, admission)
         for segment in admission.segments:
             self._engage(out, self.state.close(segment.watermark_ms))
-            chosen = segment.index
+            chosen = segment.index if len(segment.index) < len(events) else slice(None)
             before_ms = admission.watermark_ms[chosen]
             await self._segment(out, events.take(chosen), records[chosen], positions[chosen], before_ms, now_ms)
         self._engage(out, self.state.close())
         self._inform(out, self._ledger.expire(self.state.watermark_ms))
-        self._remember_items(out, events.take(accepted))
+        self._remember_items(out, events.take(slice(None) if accepted.all() else accepted))
 
     async def _segment(
         self,
@@ -244,7 +310,6 @@ class Pipeline:
             self._grader.forget(rows.row_of_user)
         predictions = scored.predictions
         if predictions is None:
-            self._engage(out, self.state.open_windows())
             return
         if not scored.kept.all():
             rows, good, users = without(rows, scored.kept)
@@ -281,7 +346,6 @@ class Pipeline:
             chain = [digests[at].hex() for at in back.tolist()]
             made, timing = predictions.take(back), Timing(now_ms, inference_s * 1000)
             self._predict(out, events, records, made, chain, started_ms[back], positions, watermark_ms, timing)
-        self._engage(out, self.state.open_windows())
 
     def _use_models(self) -> None:
         """Those of now, for a whole batch."""
@@ -329,11 +393,11 @@ class Pipeline:
         """Set aside what was not accepted; returns the mask of what was."""
         verdict = admission.verdict
         accepted: NDArray[np.bool_] = verdict == ACCEPTED
-        self._count(out, events.take(accepted), "predicted")
+        self._count(out, events.source_input[accepted], "predicted")
         if accepted.all():
             return accepted
         for code, name in VERDICT_NAMES.items():
-            self._count(out, events.take(verdict == code), name)
+            self._count(out, events.source_input[verdict == code], name)
         for i in np.flatnonzero(verdict == FUTURE).tolist():
             self._set_aside(out, int(events.source_input[i]), records[i], FUTURE_ERROR)
         for i in np.flatnonzero(verdict == LATE).tolist():
@@ -354,8 +418,13 @@ class Pipeline:
         out.verdicts[topic, "dead_lettered"] += 1
         out.dead_letters[error.stage, error.code] += 1
 
-    def _count(self, out: Publication, events: EventBatch, verdict: str) -> None:
-        for at, n in enumerate(np.bincount(events.source_input, minlength=len(self._inputs)).tolist()):
+    def _refuse_items(self, out: Publication) -> None:
+        letters, errors = self.refusals.take()
+        out.outputs += letters
+        out.dead_letters.update((error.stage, error.code) for error in errors)
+
+    def _count(self, out: Publication, inputs: NDArray[np.uint8], verdict: str) -> None:
+        for at, n in enumerate(np.bincount(inputs, minlength=len(self._inputs)).tolist()):
             if n:
                 out.verdicts[self._inputs[at], verdict] += n
 
@@ -372,7 +441,7 @@ class Pipeline:
         return stray
 
     def _route(self, out: Publication, events: EventBatch, records: Objects) -> None:
-        self._count(out, events, "routed")
+        self._count(out, events.source_input, "routed")
         for record, user in zip(records, events.user, strict=True):
             out.outputs.append(routed(record, user, names=self._names, partitions=self._partitions))
 
@@ -433,6 +502,12 @@ class Pipeline:
         self._announce(out, windows, signals)
         self._inform(out, self._ledger.settle(windows))
 
+    def _update_open(self, out: Publication, now_ms: int) -> None:
+        """Engagement so far, now and then; final records do not wait."""
+        if now_ms - self._updated_ms >= self._updates_ms:
+            self._updated_ms = now_ms
+            self._engage(out, self.state.open_windows())
+
     def _inform(self, out: Publication, parts: list[Part]) -> None:
         """Aggregates for people."""
         out.outputs += [
@@ -466,9 +541,16 @@ class Pipeline:
         if len(activity):
             out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))
 
-    def _changelog(self) -> list[OutputRecord]:
+    def _changelog(self, out: Publication) -> list[OutputRecord]:
         advert, self._advert = self._advert, None
-        changes = (*self.state.changes(), *self._ledger.changes())
+        state, noted = self.state.changes(), self._ledger.changes()
+        out.names_log = bool(state) and state[-1][0] == TASK
+        for key, value in noted:
+            if value is None:
+                self._noted.pop(key, None)
+            else:
+                self._noted[key] = value
+        changes = (*state, *noted)
         return [*filter(None, (advert,)), *(OutputRecord(self._names.state, key, value) for key, value in changes)]
 
 

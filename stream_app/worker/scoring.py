@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import fields
 from functools import partial
@@ -41,8 +41,9 @@ class _Asked(NamedTuple):
 class Scoring:
     """The device thread's queue; one event loop."""
 
-    def __init__(self, device: Executor) -> None:
+    def __init__(self, device: Executor, busy: Callable[[str, float], object] = lambda *_: None) -> None:
         self._device = device
+        self._busy = busy  # hears of every call: the kind of device, and seconds
         self._waiting: list[_Asked] = []
         self._runner: asyncio.Task[None] | None = None
 
@@ -59,8 +60,10 @@ class Scoring:
         loop = asyncio.get_running_loop()
         while self._waiting:
             chosen = self._next()
-            batches = [asked.features for asked in chosen]
-            answers = await loop.run_in_executor(self._device, together, chosen[0].scorer, batches, chosen[0].tier)
+            scorer, tier, batches = chosen[0].scorer, chosen[0].tier, [asked.features for asked in chosen]
+            started_s = time.perf_counter()
+            answers = await loop.run_in_executor(self._device, together, scorer, batches, tier)
+            self._busy(scorer.device, time.perf_counter() - started_s)
             for asked, answer in zip(chosen, answers, strict=True):
                 if asked.answer.cancelled():
                     continue

@@ -1,18 +1,25 @@
-"""What the HTTP surface answers from: last predictions, merged insights, and which worker owns whose state."""
+"""What the HTTP surface answers from: last predictions, merged insights, the catalogue, and whose state lives where.
+
+Answers are given on the web server's loop. What they read here is replaced or copied whole, never half written; a
+user's state alone is read on the worker's loop, between two steps of its tasks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
 import orjson
 
 from fusion.recommender import ItemIndex
+from stream_app.catalogue.shelf import Shelf
 from stream_app.insights.part import Part, merge
 from stream_app.outputs.topics import TopicNames
 from stream_app.records import OutputRecord, RecordLike
@@ -25,25 +32,33 @@ USERS, PREDICTIONS = 20_000, 5
 """Remembered: the last predictions of the latest users; the rest come back with their next event."""
 WINDOWS = 48
 """Windows of insights kept."""
+FACTS = ("title", "category", "brand", "price", "currency")
+T = TypeVar("T")
 _PART = msgspec.json.Decoder(Part).decode
+Described = tuple[dict[str, Any], list[bytes]]
+"""A user's state and last predictions, the newest first."""
 
 
 class Serving:
-    """Everything on the event loop. `pipelines` gives those of this worker's tasks."""
+    """Owned by the worker's loop. `pipelines` gives those of this worker's tasks, by number."""
 
     def __init__(
         self,
         reader: LogReader,
         names: TopicNames,
-        pipelines: Callable[[], Iterable[Pipeline]],
+        pipelines: Callable[[], Mapping[int, Pipeline]],
         *,
         index: ItemIndex,
+        shelf: Shelf,
+        photo: Callable[[str], Coroutine[Any, Any, bytes | None]],
     ) -> None:
-        self._index = index
+        self._index, self._shelf, self._photo = index, shelf, photo
         self._reader, self._names, self._pipelines = reader, names, pipelines
+        self._loop = asyncio.get_running_loop()
         self._partitions = 1  # until the broker has said how many
         self._last: OrderedDict[bytes, deque[bytes]] = OrderedDict()
         self._parts: dict[bytes, Part] = {}
+        self._merged: dict[tuple[str | None, int, int], list[Part]] = {}  # of the present parts
         self._urls: dict[int, str] = {}
         self._follower: asyncio.Task[None] | None = None
 
@@ -76,10 +91,10 @@ class Serving:
 
     async def user(self, user: str) -> Mapping[str, Any] | None:
         """State, windows with what they say, last predictions and why; None where this worker does not know them."""
-        found = next((found for pipe in self._pipelines() if (found := pipe.describe(user)) is not None), None)
-        if found is None:
+        if (described := await self._on_loop(lambda: self._describe(user))) is None:
             return None
-        last = [orjson.loads(value) for value in reversed(self._last.get(user.encode(), ()))]
+        found, values = described
+        last = [orjson.loads(value) for value in values]
         fired = dict.fromkeys(name for window in found["windows"] for name in window["signals"])
         why = {
             "modalities": last[0]["modalities"] if last else None,
@@ -89,30 +104,81 @@ class Serving:
 
     async def recommendations(self, user: str) -> Mapping[str, Any] | None:
         """Those of the last prediction, else what is trending; None where this worker does not know the user."""
-        if not any(user.encode() in pipe.state for pipe in self._pipelines()):
+        key = user.encode()
+        if partition_of(key, self._partitions) not in self._pipelines():
             return None
-        if held := self._last.get(user.encode()):
+        if held := list(self._last.get(key, ())):
             last = orjson.loads(held[-1])
             made = {name: last[name] for name in ("prediction_id", "event_time", "model")}
             return {
                 "user_id": user,
                 "source": "prediction",
                 **made,
-                "items": last["outputs"].get("recommendations", []),
+                "items": self._listed(last["outputs"].get("recommendations", [])),
             }
+        if not await self._on_loop(lambda: any(key in pipe.state for pipe in self._pipelines().values())):
+            return None
         trends = next((part.cells for part in self.insights("trending_items") if part.cells), [])[:10]
         items = [{"product_id": cell.key, "score": None, "rank": at} for at, cell in enumerate(trends, start=1)]
-        return {"user_id": user, "source": "trending", "items": items}
+        return {"user_id": user, "source": "trending", "items": self._listed(items)}
 
     def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> list[Part]:
         """Merged over all tasks, newest window first; `windows` of each metric."""
-        chosen = [part for part in self._parts.values() if metric in (None, part.metric)]
-        starts = sorted({part.window.start for part in chosen}, reverse=True)[:windows]
-        return merge((part for part in chosen if part.window.start in starts), top=top)
+        merged, asked = self._merged, (metric, windows, top)
+        if (found := merged.get(asked)) is None:
+            chosen = [part for part in list(self._parts.values()) if metric in (None, part.metric)]
+            starts = sorted({part.window.start for part in chosen}, reverse=True)[:windows]
+            found = merged[asked] = merge((part for part in chosen if part.window.start in starts), top=top)
+        return found
+
+    def items(self, products: Iterable[str]) -> list[dict[str, Any]]:
+        """What the catalogue says of products."""
+        return self._listed([{"product_id": product} for product in products])
+
+    async def photo(self, product: str) -> bytes | None:
+        """A small JPEG; None where the catalogue has no photo."""
+        listing = self._shelf.get(product)
+        if listing is None or not listing.pictured:
+            return None
+        if (held := self._shelf.photo(product, listing.place)) is not None:
+            return held or None
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._photo(product), self._loop))
 
     def owner(self, user: str) -> str | None:
         """Address of the worker that has the user's state, as far as is known."""
         return self._urls.get(partition_of(user.encode(), self._partitions))
+
+    def _describe(self, user: str) -> Described | None:
+        found = next((found for p in self._pipelines().values() if (found := p.describe(user)) is not None), None)
+        return None if found is None else (found, [*reversed(self._last.get(user.encode(), ()))])
+
+    async def _on_loop(self, work: Callable[[], T]) -> T:
+        """The work done on the worker's loop, in one go: a task of its own would wait for another turn."""
+        answer: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                answer.set_result(work())
+            except Exception as error:
+                answer.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return await asyncio.wrap_future(answer)
+
+    def _listed(self, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """With what the catalogue says, and where to ask for the photo."""
+        listed = []
+        chosen = list(items)
+        self._shelf.touch(item["product_id"] for item in chosen)
+        for item in chosen:
+            product = item["product_id"]
+            if (listing := self._shelf.get(product)) is None:
+                listed.append({**item})
+                continue
+            facts = {name: getattr(listing, name) for name in FACTS}
+            photo = f"/v1/photos/{quote(product, safe='')}" if listing.pictured else None
+            listed.append({**item, **facts, "photo": photo})
+        return listed
 
     def _named(self, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """With product ids where the index knows them; the device thread may be writing it, which only costs a name."""
@@ -128,6 +194,8 @@ class Serving:
             crash(error)
 
     def _take_in(self, records: Sequence[RecordLike]) -> None:
+        if not records:
+            return
         for record in records:
             key, value = record.key or b"", record.value or b""
             if record.topic == self._names.workers:
@@ -140,3 +208,4 @@ class Serving:
         if len(starts) > WINDOWS:
             oldest = sorted(starts)[-WINDOWS]
             self._parts = {key: part for key, part in self._parts.items() if part.window.start >= oldest}
+        self._merged = {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
 from stream_app.worker.beat import due_s
+from stream_app.worker.checkpoints import Checkpoints, Found, last_values
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import event_type_of
@@ -44,7 +45,9 @@ class Task:
         producer: TaskProducer,
         metrics: Metrics,
         expecting: Callable[[], list[int]],
+        fellows: Callable[[], Collection[Task]],
         committed: Committed,
+        checkpoints: Checkpoints | None = None,
         crash: Callable[[BaseException], None],
     ) -> None:
         self.number = number
@@ -55,7 +58,9 @@ class Task:
         self._producer = producer
         self._metrics = metrics
         self._expecting = expecting
+        self._fellows = fellows  # all tasks of the worker
         self._committed = committed
+        self._checkpoints = checkpoints
         self._crash = crash
         self._inbox = Inbox(len(self.inputs))
         self._news = asyncio.Event()
@@ -66,30 +71,32 @@ class Task:
         self._taken_s = 0.0  # when the last batch was, monotonic
         self._working_ms: int | None = None  # Kafka time of the oldest event in hand
 
-    async def start(self, reader: LogReader) -> int:
-        """Fence the previous owner, then restore from the changelog; returns how many records that took."""
+    async def start(self, reader: LogReader) -> Found:
+        """Fence the previous owner, then restore; returns from what."""
         await self._producer.start()
         await reader.start()
-        read = 0
         try:
-            pairs: dict[bytes, bytes | None] = {}
-            async for chunk in reader.to_end():
-                read += len(chunk)
-                pairs.update((record.key or b"", record.value) for record in chunk)
-            self.pipeline.restore(pairs, now_ms=_now_ms())
+            found = await last_values(reader, self._checkpoints)
         finally:
             await reader.stop()
-        return read
+        self.pipeline.restore(found.pairs, now_ms=_now_ms(), checkpoint=found.checkpoint)
+        if self._checkpoints is not None:
+            self._checkpoints.restored(found.offset)
+        return found
 
     def run(self) -> None:
         """Start (again) to take what arrives."""
         self._draining = False
         self._runner = asyncio.create_task(self._run(), name=f"task-{self.number}")
+        if self._checkpoints is not None:
+            self._checkpoints.run()
 
     async def drain(self) -> None:
         """Commit what was taken, forget what was not. Raises StateError when that does not end in time."""
         self._draining = True
         self._news.set()
+        if self._checkpoints is not None:
+            self._checkpoints.leave()
         if self._runner is not None:
             done, _ = await asyncio.wait([self._runner], timeout=self._settings.drain_s)
             if not done:
@@ -99,6 +106,8 @@ class Task:
 
     async def stop(self) -> None:
         """Close the producer."""
+        if self._checkpoints is not None:
+            await self._checkpoints.stop()
         await self._producer.stop()
 
     def feed(self, at: int, records: list[RecordLike], ack: Ack) -> None:
@@ -106,6 +115,13 @@ class Task:
         with self._metrics.stage("decode", len(records)):
             arrival = self._decode(at, records, ack)
         self._inbox.push(arrival, time.monotonic())
+        self._news.set()
+        if self._waiting_everywhere() >= self._settings.pace_events:
+            for task in self._fellows():
+                task.wake()
+
+    def wake(self) -> None:
+        """Look again whether a batch is due."""
         self._news.set()
 
     def accepts(self, at: int) -> bool:
@@ -160,15 +176,24 @@ class Task:
                 taken = self._take()
                 self._working_ms = None if taken is None else oldest_ms
                 if taken is not None:
+                    self._begin()
                     await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
                 elif time.monotonic() >= next_tick_s:
                     next_tick_s = time.monotonic() + tick_s
-                    await self._advance(self.pipeline.tick(now_ms=_now_ms()), None)
+                    publication = self.pipeline.tick(now_ms=_now_ms())
+                    if publication is not None:
+                        self._begin()
+                    await self._advance(publication, None)
                 else:
                     await self._wait(next_tick_s)
+            await self._advance(self.pipeline.leave(), None)
             await self._settle()
         except Exception as error:  # the state may be ahead of the log
             self._crash(error)
+
+    def _begin(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.begin()
 
     def _take(self) -> Taken | None:
         waiting, now_s = len(self._inbox), time.monotonic()
@@ -176,7 +201,7 @@ class Task:
             return None
         if waiting < self._settings.batch_events:
             committing = self._commit is not None and not self._commit.done()
-            if committing or now_s < self._due_s(waiting):
+            if committing or now_s < self._due_s():
                 return None
         expecting = self._expecting()
         taken = self._inbox.take(self._settings.batch_events, expecting)
@@ -189,9 +214,12 @@ class Task:
         self._taken_s = now_s
         return taken
 
-    def _due_s(self, waiting: int) -> float:
-        arrived_s = self._inbox.arrived_s or 0.0
+    def _due_s(self) -> float:
+        arrived_s, waiting = self._inbox.arrived_s or 0.0, self._waiting_everywhere()
         return due_s(self._settings, waiting=waiting, arrived_s=arrived_s, taken_s=self._taken_s)
+
+    def _waiting_everywhere(self) -> int:
+        return sum(task.waiting for task in self._fellows())
 
     async def _wait(self, next_tick_s: float) -> None:
         """Until something changes: news, a commit, the time of the next batch, or the tick."""
@@ -201,8 +229,8 @@ class Task:
         waiters: list[asyncio.Future[Any]] = [news]
         if self._commit is not None and not self._commit.done():
             waiters.append(self._commit)
-        elif waiting := len(self._inbox):
-            timeout_s = min(timeout_s, max(self._due_s(waiting) - now_s, MERGE_S))
+        elif len(self._inbox):
+            timeout_s = min(timeout_s, max(self._due_s() - now_s, MERGE_S))
         await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
 
@@ -223,12 +251,15 @@ class Task:
             packed = self._producer.pack(publication.outputs)
         started_s = time.perf_counter()
         try:
-            await self._producer.commit(packed, offsets)
+            places = await self._producer.commit(packed, offsets)
         except BaseException:
             self._metrics.observe_transaction(committed=False)
             raise
         self._metrics.observe_stage("commit", time.perf_counter() - started_s, publication.size)
         self._metrics.observe_transaction(committed=True)
+        if self._checkpoints is not None:
+            place = places.get((self._names.state, self.number), -1) if publication.names_log else -1
+            self._checkpoints.committed(place if place >= 0 else None)
         for ack in acks:
             ack()
         self._committed(publication)

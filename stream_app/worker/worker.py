@@ -9,15 +9,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from faust.types import TP
 
+from fusion.recommender import ItemIndex
+from stream_app.catalogue.shelf import Shelf
 from stream_app.errors import DependencyError, SettingsError, StateError
 from stream_app.metrics import Metrics
 from stream_app.models import change
@@ -36,10 +38,14 @@ from stream_app.transport.transaction import TaskProducer
 from stream_app.web.live import Live
 from stream_app.web.server import WebServer
 from stream_app.web.status import Status
+from stream_app.web.thread import WebThread
+from stream_app.worker.catalogue_log import CatalogueLog
+from stream_app.worker.checkpoints import Checkpoints
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.overload import Overload
 from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.refusals import Refusals
 from stream_app.worker.routing import partition_of
 from stream_app.worker.scoring import Scoring
 from stream_app.worker.serving import Serving
@@ -47,6 +53,7 @@ from stream_app.worker.supervisor import RESTARTS
 from stream_app.worker.task import Task
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 EXIT_SETTINGS = 2
 """No restart mends it."""
@@ -57,6 +64,8 @@ STOP_S = 9.0
 LOOKED_BACK = 3
 """Windows of insights among which the live page finds one that says something."""
 RETRY_S = 0.3
+SWITCH_S = 0.001
+"""How long the web thread may have to wait for one that computes."""
 
 
 class Worker:
@@ -69,16 +78,21 @@ class Worker:
         self._status = Status(self._metrics)
         self._live = Live(self._metrics, self._status)
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
-        self._scoring = Scoring(self._device)
+        self._scoring = Scoring(
+            self._device, lambda device, seconds: self._metrics.device_busy.labels(device).inc(seconds)
+        )
         self._overload = Overload(settings.pipeline.overload_s)
         self._inputs = {name: at for at, name in enumerate((*self._names.inputs, self._names.repartition))}
         self._tasks: dict[int, Task] = {}
+        self._moving = asyncio.Lock()  # tasks start, or they drain
         self._received: dict[TP, int] = {}
         self._stopping = asyncio.Event()
+        self._folder = settings.data_dir / "faust"
         self._app: BatchApp
         self._models: Models
         self._serving: Serving
         self._url = ""
+        self._cluster = ""
         self._voice = 0  # the task that may write control records; until the broker has said how many there are
 
     async def run(self) -> None:
@@ -86,43 +100,53 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._tell)
-        settings = self._settings
-        live = await loop.run_in_executor(self._device, self._load_model)
-        self._models = Models(live, settings=settings, metrics=self._metrics, device=self._device)
+        settings, index = self._settings, ItemIndex()
         reader = LogReader(settings.broker, [(self._names.insights, 0), (self._names.workers, 0)])
-        self._serving = Serving(reader, self._names, self._pipelines, index=live.scorer.index)
+        shelf = Shelf(settings.catalogue.items, settings.catalogue.photos)
+        catalogue = CatalogueLog(shelf, self._metrics, self.crash, refusals=self._refusals)
+        self._serving = Serving(reader, self._names, self._pipelines, index=index, shelf=shelf, photo=catalogue.photo)
         self._live.insights = partial(self._serving.insights, windows=LOOKED_BACK)
-        web = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
+        server = WebServer(settings.web, self._metrics, self._status, self._live, answers=self._serving)
+        web = WebThread(server)
         if settings.web.enabled:
             await web.start()
-            self._url = web.advertised
-            log.info("serving", extra={"url": web.url})
-        if not await self._reach_broker():
+            self._url = server.advertised
+            log.info("serving", extra={"url": server.url})
+        live = await self._reach("model", lambda: loop.run_in_executor(self._device, self._load_model, index))
+        if live is None or not (
+            await self._reach("disk", self._prepare_folder) and await self._reach("broker", self._prepare_topics)
+        ):
             await web.stop()
             return
+        self._models = Models(live, settings=settings, metrics=self._metrics, device=self._device)
         reader = LogReader(settings.broker, [(self._names.item_log, 0)])
-        item_log = ItemLog(reader, live.scorer.index, self._device, self.crash)
+        item_log = ItemLog(reader, index, self._device, self.crash)
         self._voice = partition_of(change.KEY, self._settings.topics.partitions)
         reader = LogReader(settings.broker, [(self._names.control, self._voice)])
         model_log = ModelLog(reader, self._models, self.crash, judges=self._judges)
         await model_log.start()
         await item_log.start()
         await self._serving.start(self.crash, partitions=self._settings.topics.partitions)
+        if settings.catalogue.enabled:
+            await catalogue.start(self._settings.broker, self._names.items, self._settings.topics.partitions)
         self._metrics.up.set(1)
         self._metrics.restarts.inc(int(os.environ.get(RESTARTS, "0")))
         gc.freeze()  # modules and model stay: no collection need walk them
         gc.set_threshold(50_000, 50, 50)  # a batch makes thousands of objects and no cycles
+        sys.setswitchinterval(SWITCH_S)
         self._app = self._build_app()
         await self._app.start()
-        gauges = asyncio.create_task(self._keep_gauges())
+        background = [asyncio.create_task(work) for work in (self._keep_gauges(), self._end_with_app())]
         await self._stopping.wait()
         log.info("stopping")
-        gauges.cancel()
+        for task in background:
+            task.cancel()
         await self._stop_tasks()
         await self._app.stop()
         await item_log.stop()
         await model_log.stop()
         await self._serving.stop()
+        await catalogue.stop()
         await web.stop()
         self._device.shutdown()
 
@@ -145,62 +169,92 @@ class Worker:
             os._exit(EXIT_SETTINGS)
         os._exit(EXIT_STATE)
 
+    async def _end_with_app(self) -> None:
+        """A service of Faust that crashed leaves the rest standing: nothing would be fetched any more."""
+        await self._app.wait_until_stopped()
+        self.crash(self._app.crash_reason or StateError("Faust stopped by itself"))
+
     async def assign(self, tps: frozenset[TP]) -> None:
         """Fence, restore and run a task per partition number; every number must come with all of its inputs."""
         numbers = {tp.partition for tp in tps}
         for number in numbers:
             if missing := [name for name in self._inputs if TP(name, number) not in tps]:
                 raise StateError(f"partition {number} was assigned without {', '.join(missing)}")
-        self._received.clear()
-        self._metrics.rebalances.inc()
-        self._status.assign(numbers)
-        for number in self._tasks.keys() - numbers:
-            await self._tasks.pop(number).stop()
-            self._metrics.forget_task(number)
-        fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
-        await asyncio.gather(*[self._restore(task) for task in fresh])
-        self._tasks |= {task.number: task for task in fresh}
-        for task in self._tasks.values():
-            task.run()
+        async with self._moving:
+            self._received.clear()
+            self._metrics.rebalances.inc()
+            self._status.assign(numbers)
+            for number in self._tasks.keys() - numbers:
+                await self._tasks.pop(number).stop()
+                self._metrics.forget_task(number)
+            fresh = [self._new_task(number) for number in sorted(numbers - self._tasks.keys())]
+            await asyncio.gather(*[self._restore(task) for task in fresh])
+            if self._stopping.is_set():
+                return
+            self._tasks |= {task.number: task for task in fresh}
+            for task in self._tasks.values():
+                task.run()
         log.info("assigned", extra={"partitions": sorted(numbers)})
 
     async def revoke(self, tps: frozenset[TP]) -> None:
         """Everything taken is committed before the partitions may go elsewhere."""
         numbers = {tp.partition for tp in tps}
-        await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
+        async with self._moving:  # a task that is about to run would otherwise do so after this
+            await asyncio.gather(*[task.drain() for number, task in self._tasks.items() if number in numbers])
 
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
 
-    async def _reach_broker(self) -> bool:
-        """Wait, not ready, until the broker answers; False when told to stop before."""
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """What was committed, the state has seen."""
+        for tp, offset in offsets.items():
+            if (task := self._tasks.get(tp.partition)) is not None:
+                task.pipeline.resume(self._inputs[tp.topic], offset)
+
+    async def _reach(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T | None:
+        """Wait, not ready, until a dependency is there; None when told to stop before."""
+        said = ""
         while not self._stopping.is_set():
             try:
-                await self._prepare_topics()
+                found = await attempt()
             except DependencyError as error:
-                log.warning("the broker is away", extra={"error": str(error)})
+                if str(error) != said:
+                    log.warning("the %s is away", what, extra={"error": (said := str(error))})
+                self._status.pause(what, str(error))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), RETRY_S)
             else:
-                return True
-        return False
+                self._status.resume(what)
+                return found
+        return None
 
-    async def _prepare_topics(self) -> None:
+    async def _prepare_topics(self) -> bool:
         self._settings = await admin.settled(self._settings)
         wanted = admin.plans(self._settings.topics)
         if self._settings.topics.create:
             for name in await admin.create(self._settings.broker, wanted):
                 log.info("topic created", extra={"topic": name})
         await admin.require(self._settings.broker, wanted)
+        # Faust would try for ever where the group may not be read; this says so
+        await admin.committed(self._settings.broker, self._settings.pipeline.name)
+        self._cluster = await admin.cluster_id(self._settings.broker)
+        return True
 
-    def _load_model(self) -> Served:
+    async def _prepare_folder(self) -> bool:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DependencyError(f"{self._folder}: {error.strerror}") from error
+        return True
+
+    def _load_model(self, index: ItemIndex) -> Served:
         torch.set_num_threads(self._settings.model.threads)
         try:
-            return load_configured(self._settings)
+            return load_configured(self._settings, index=index)
         except RefusedError as error:
-            raise DependencyError(f"model: {error}") from error
+            raise DependencyError(str(error)) from error
 
     def _judges(self) -> bool:
         """Whether this worker owns the task that may write what holds of models."""
@@ -208,9 +262,7 @@ class Worker:
 
     def _build_app(self) -> BatchApp:
         settings = self._settings
-        folder = settings.data_dir / "faust"
-        folder.mkdir(parents=True, exist_ok=True)
-        app = batch_app(settings.pipeline.name, settings.broker, data_dir=str(folder))
+        app = batch_app(settings.pipeline.name, settings.broker, data_dir=str(self._folder))
         app.owner = self
         for name, at in self._inputs.items():
             topic = app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
@@ -225,7 +277,7 @@ class Worker:
                 batch: RecordBatch = event.value
                 current = event.message.generation_id == self._app.consumer_generation_id
                 task = self._tasks.get(batch.tp.partition)
-                if task is None or not current or self._app.rebalancing:
+                if task is None or not current or not self._app.consumer.settled():
                     continue  # read again after the rebalance
                 self._received[batch.tp] = self._received.get(batch.tp, 0) + 1
                 try:
@@ -254,6 +306,15 @@ class Worker:
             metrics=self._metrics,
             overload=self._overload,
         )
+        checkpoints = None
+        if settings.state.checkpoint_s:
+            checkpoints = Checkpoints(
+                settings.data_dir / "checkpoints" / self._cluster / self._names.state / f"{number}.state",
+                {"cluster": self._cluster, "topic": self._names.state, "partition": number},
+                state=state,
+                own=pipeline.own,
+                every_s=settings.state.checkpoint_s,
+            )
         return Task(
             number,
             names=self._names,
@@ -262,20 +323,31 @@ class Worker:
             producer=TaskProducer(settings.broker, group=settings.pipeline.name, partition=number),
             metrics=self._metrics,
             expecting=partial(self._expecting, number),
+            fellows=self._tasks.values,
             committed=self._on_commit,
+            checkpoints=checkpoints,
             crash=self.crash,
         )
 
     async def _restore(self, task: Task) -> None:
         started_s = time.monotonic()
-        read = await task.start(LogReader(self._settings.broker, [(self._names.state, task.number)]))
+        found = await task.start(LogReader(self._settings.broker, [(self._names.state, task.number)]))
         seconds = time.monotonic() - started_s
         self._metrics.set_restored(task.number, seconds)
         if self._url:
             task.pipeline.advertise(self._url)
         self._status.restored(task.number)
         users = len(task.pipeline.state)
-        log.info("restored", extra={"partition": task.number, "records": read, "users": users, "seconds": seconds})
+        log.info(
+            "restored",
+            extra={
+                "partition": task.number,
+                "checkpoint": found.checkpoint is not None,
+                "records": found.read,
+                "users": users,
+                "seconds": seconds,
+            },
+        )
 
     def _expecting(self, number: int) -> list[int]:
         """Inputs of a task that are known to hold more than has reached its inbox."""
@@ -310,6 +382,10 @@ class Worker:
                     rows=len(state),
                     size_bytes=state.memory_bytes(),
                 )
+            if self._app.consumer.coordinated:
+                self._status.resume("broker")
+            else:
+                self._status.pause("broker", "nobody coordinates the consumer group")
             if self._judges():
                 self._models.judge()
             self._metrics.queue_depth.set(sum(task.waiting for task in self._tasks.values()))
@@ -319,8 +395,14 @@ class Worker:
         consumer = self._app.consumer
         consumer.stop_flow()
         await asyncio.gather(*[task.drain() for task in self._tasks.values()])
+        await consumer.leave()
         await asyncio.gather(*[task.stop() for task in self._tasks.values()])
         self._tasks.clear()
 
-    def _pipelines(self) -> list[Pipeline]:
-        return [task.pipeline for task in self._tasks.values()]
+    def _pipelines(self) -> dict[int, Pipeline]:
+        return {number: task.pipeline for number, task in list(self._tasks.items())}
+
+    def _refusals(self, partition: int) -> Refusals | None:
+        """Of a task of this worker, once it is restored."""
+        task = self._tasks.get(partition)
+        return None if task is None else task.pipeline.refusals

@@ -1,17 +1,23 @@
-"""Work `full`: all four topics, state, fused inference, recommendations, every output; one worker drains a backlog."""
+"""Work `full`: all four topics, state, fused inference, recommendations, every output; one worker drains a backlog and
+then keeps a pace. The peer has the same model in a loop by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream_app.broker import EmbeddedBroker
@@ -23,6 +29,7 @@ from stream_app.producers.replay import replay
 from stream_app.producers.simulate import simulate
 from stream_app.records import RecordLike
 from stream_app.transport.log_reader import read_all
+from tests.benchmarks.pacing import INPUTS, WARM_S, at_rate
 from tests.benchmarks.processes import Watch
 from tests.kafka.workers import System, settings_for, until, url_of
 
@@ -30,7 +37,6 @@ DAY_MS = 86_400_000
 WARM = 0.1
 """Share of the events that is left out of the figures at the beginning: caches fill, connections open."""
 OUTPUTS = ("predictions", "late-events", "dead-letters")
-INPUTS = ("clicks", "searches", "reviews", "voice-transcripts")
 
 
 def stream(
@@ -46,46 +52,114 @@ def stream(
     return (encode(kind, record) for kind, record in records)
 
 
-def full(*, events: int, source: str, data: Path | None, partitions: int) -> dict[str, Any]:
-    """Figures of one run."""
+@dataclass
+class LoopProcess(WorkerProcess):
+    """The same work by hand: see peers/aiokafka_full.py."""
+
+    def start(self) -> None:
+        """Start it."""
+        script = Path(__file__).parent / "peers" / "aiokafka_full.py"
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, str(script)], env=self.environment, stdout=log, stderr=log)
+
+
+def full(
+    *, events: int, source: str, data: Path | None, partitions: int, rate: int, seconds: float, peers: bool
+) -> dict[str, dict[str, Any]]:
+    """Figures of us and of the loop by hand, each on topics of its own: a backlog, then `rate` events/s for so long."""
     with TemporaryDirectory() as folder, EmbeddedBroker(partitions=partitions) as broker:
-        settings = settings_for(broker.url, "full.", Path(folder), partitions=partitions)
-        system = System(settings, Path(folder))
-        asyncio.run(system.create_topics())
-        sent = asyncio.run(system.send(stream(source, data, events=events)))
-        worker = WorkerProcess(Path(folder) / "worker.log", worker_environment(settings))
-        started_s = time.time()
-        worker.start()
-        assert worker.process is not None
         assert broker.pid is not None
-        try:
-            with Watch([worker.process.pid, broker.pid]) as watch:
-                metrics = asyncio.run(_drained(worker, sent))
-        finally:
-            worker.stop()
-        outputs = asyncio.run(_read(system, OUTPUTS))
-        result = account(asyncio.run(_read(system, INPUTS)), outputs)
-    made_s = np.sort(np.array([record.timestamp for record in outputs])) / 1000
+        found = {}
+        for name in ("ours", "aiokafka_loop") if peers else ("ours",):
+            place = Path(folder) / name
+            place.mkdir()
+            settings = settings_for(broker.url, f"{name}.", place, partitions=partitions)
+            system = System(settings, place)
+            environment = worker_environment(settings) | {
+                "BENCH_BROKER": broker.url, "BENCH_NAME": name, "BENCH_PREFIX": settings.topics.prefix,
+            }  # fmt: skip
+            kind = WorkerProcess if name == "ours" else LoopProcess
+            worker = kind(place / "worker.log", environment)
+            pending = stream(source, data, events=events + int(rate * (seconds + WARM_S)))
+            found[name] = asyncio.run(_turn(system, worker, broker.pid, pending, events, rate, seconds))
+        return found
+
+
+async def _turn(
+    system: System,
+    worker: WorkerProcess,
+    broker_pid: int,
+    pending: Iterator[Encoded],
+    events: int,
+    rate: int,
+    seconds: float,
+) -> dict[str, Any]:
+    await system.create_topics()
+    sent = await system.send(islice(pending, events))
+    expected = account(await read(system, INPUTS), []).accepted
+    started_s = time.time()
+    worker.start()
+    assert worker.process is not None
+    pids = (worker.process.pid, broker_pid)
+    try:
+        with Watch(pids) as watch:
+            steps = await (_answered(system, worker, expected) if _is_loop(worker) else _drained(worker, sent))
+        backlog = await read(system, OUTPUTS)
+        pace = await at_rate(system, pids, pending, rate, seconds) if seconds else {}
+    finally:
+        worker.stop()
+    result = account(await read(system, INPUTS), await read(system, OUTPUTS))
+    made_s = np.sort(np.array([record.timestamp for record in backlog])) / 1000
     begin = int(len(made_s) * WARM)
     from_s, until_s, counted = made_s[begin], made_s[-1] + 0.05, len(made_s) - begin
     cpu_us = watch.cpu_s(0, from_s, until_s) / counted * 1e6
-    steps = {name: 1e6 * cpu / max(n, 1) for name, (cpu, n) in metrics.items()}
-    return {
+    figures: dict[str, Any] = {
         "cpu_us_per_event": round(cpu_us, 1),
         "events_per_s": round(counted / (until_s - from_s)),
+        "p50_ms": pace.get("p50_ms"),
+        "p99_ms": pace.get("p99_ms"),
+        "p99.9_ms": pace.get("p99.9_ms"),
         "peak_mib": round(watch.peak_mib[0]),
         "wrong": result.lost + result.repeated + result.unknown,
         "broker_cpu_us_per_event": round(watch.cpu_s(1, from_s, until_s) / counted * 1e6, 1),
         "cores": round(watch.cpu_s(0, from_s, until_s) / (until_s - from_s), 2),
         "first_output_s": round(float(made_s[0]) - started_s, 2),
-        "steps_us_per_event": {
-            **{name: round(us, 1) for name, us in steps.items()},
-            "transport": round(cpu_us - sum(steps.values()), 1),
-        },
         "events": sent,
         "predictions": result.predictions,
         "balanced": result.balanced,
+        "guarantee": "at least once; its state dies with it" if _is_loop(worker) else "exactly once",
     }
+    if steps:
+        figures["events_per_transaction"] = round(sent / steps.pop("transactions")[1])
+        us = {name: round(1e6 * cpu / max(n, 1), 1) for name, (cpu, n) in steps.items()}
+        figures["steps_us_per_event"] = {**us, "transport": round(cpu_us - sum(us.values()), 1)}
+    return figures
+
+
+def _is_loop(worker: WorkerProcess) -> bool:
+    return isinstance(worker, LoopProcess)
+
+
+async def _answered(system: System, worker: WorkerProcess, expected: int) -> dict[str, tuple[float, float]]:
+    """Wait for so many predictions of one that has no metrics."""
+
+    async def enough() -> bool:
+        worker.check()
+        return await _written(system, "predictions") >= expected
+
+    await until(enough, deadline_s=1200, every_s=1.0)
+    return {}
+
+
+async def _written(system: System, topic: str) -> int:
+    """Records on a topic that nobody writes in transactions."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=system.settings.broker.url)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(system.names[topic], p) for p in range(system.settings.topics.partitions)]
+        return sum((await consumer.end_offsets(partitions)).values())
+    finally:
+        await consumer.stop()
 
 
 async def _drained(worker: WorkerProcess, sent: int) -> dict[str, tuple[float, float]]:
@@ -94,19 +168,20 @@ async def _drained(worker: WorkerProcess, sent: int) -> dict[str, tuple[float, f
 
     def done() -> dict[tuple[str, str], float] | None:
         worker.check()
-        found = _scrape(url)
+        found = scraped(url)
         verdicts = sum(n for (name, _), n in found.items() if name == "behavior_verdicts_total")
         return found if verdicts >= sent else None
 
     found = await until(done, deadline_s=1200, every_s=1.0)
-    return {
+    steps = {
         stage: (found["behavior_stage_cpu_seconds_total", stage], found["behavior_stage_events_total", stage])
         for stage in STAGES
         if found["behavior_stage_events_total", stage]
     }
+    return steps | {"transactions": (0.0, found["behavior_transactions_total", ""])}
 
 
-def _scrape(url: str) -> dict[tuple[str, str], float]:
+def scraped(url: str) -> dict[tuple[str, str], float]:
     """Samples by name and label values."""
     with urllib.request.urlopen(f"{url.rstrip('/')}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
@@ -117,7 +192,8 @@ def _scrape(url: str) -> dict[tuple[str, str], float]:
         }
 
 
-async def _read(system: System, topics: tuple[str, ...]) -> list[RecordLike]:
+async def read(system: System, topics: tuple[str, ...]) -> list[RecordLike]:
+    """Everything committed on the topics (names without prefix)."""
     partitions = system.settings.topics.partitions
     return await read_all(
         system.settings.broker, [(system.names[topic], p) for topic in topics for p in range(partitions)]

@@ -20,10 +20,12 @@ from fusion.heads.protocol import Setup
 from fusion.recommender import ItemActivity, ItemIndex
 from fusion.retrieval import CANDIDATES, Retrieval
 from stream_app.events import ACTIONS, EventBatch, decode
+from stream_app.insights.ledger import Ledger
 from stream_app.outputs.engagement import encode_engagement
 from stream_app.outputs.prediction import ModelInfo, encode_predictions
 from stream_app.outputs.prediction_id import prediction_ids
 from stream_app.records import Record
+from stream_app.settings import Insights
 from stream_app.signals import derive
 from stream_app.state.windows import WINDOW, WindowBatch, blank_window
 
@@ -151,6 +153,14 @@ def measure(n: int, repeats: int) -> dict[str, float]:
     recent = hashes[np.minimum((rng.pareto(0.7, (n, 10)) * 200).astype(np.int64), len(hashes) - 1)]  # as it was learned
     retrieve, towards = Retrieval(nn.Embedding(2 * ITEM_ROWS + 1, VECTOR), index), torch.zeros(n, VECTOR)
     fresh = ItemIndex()
+    ledger = Ledger(0, Insights(), tumbling_ms=300_000, grace_ms=60_000, segments=SEGMENTS)
+    clicks = [Record("behavior.clicks", 0, i, T0, events.user[i], b'{"category":"lamps"}') for i in range(n)]
+    nothing_said = np.full(n, np.nan, np.float32)
+    signals_us = best_us(lambda: derive(windows), n, repeats)
+    engagement_us = best_us(
+        lambda: encode_engagement(windows, score=score, signals=signals, segments=SEGMENTS), n, repeats
+    )
+    insights_us = best_us(lambda: (ledger.note(events, clicks, nothing_said), ledger.changes()), n, repeats)
     source, event_id = events.source.tolist(), events.event_id.tolist()
     return {
         "prediction_us": best_us(encode, n, repeats),
@@ -159,10 +169,11 @@ def measure(n: int, repeats: int) -> dict[str, float]:
             lambda: [made[name].render(predictions.columns[name]) for name in HEADS], n, repeats
         ),
         "of_it_id_us": best_us(lambda: prediction_ids("p", source, event_id, revision=1), n, repeats),
-        "derive_us": best_us(lambda: derive(windows), n, repeats),
-        "engagement_us": best_us(
-            lambda: encode_engagement(windows, score=score, signals=signals, segments=SEGMENTS), n, repeats
-        ),
+        "derive_us": signals_us,
+        "engagement_us": engagement_us,
+        "insights_us": insights_us,
+        # an event is in two windows, whose updates on the way are coalesced per batch
+        "for_people_us_per_event_at_most": round(2 * (signals_us + engagement_us) + insights_us, 2),
         "recommend_us": best_us(lambda: index.recommend(recent, CANDIDATES), n, repeats),
         "retrieve_us": best_us(lambda: retrieve(towards, recent, 10), n, repeats),
         "index_mb": round(index.knn.size_bytes / 1e6, 1),

@@ -1,12 +1,13 @@
 """The live page in a real Chromium: events appear, nothing fails, it fits every screen."""
 
 import asyncio
+import base64
 import os
 import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from stream_app.insights.part import Cell, Part
 from stream_app.metrics import Metrics
 from stream_app.outputs.engagement import Window
+from stream_app.producers.catalogue import Catalogue
+from stream_app.producers.pictures import picture
 from stream_app.records import OutputRecord
 from stream_app.settings import Web
 from stream_app.web import Live, Status, WebServer
@@ -42,12 +45,24 @@ FLAGS = (
 )
 
 
+CATALOGUE = Catalogue(size=60, seed=1)
+SOLD: dict[str, dict[str, Any]] = {
+    f"p{n}": {"title": product.title(), "price": product.price, "currency": "USD", "photo": f"/v1/photos/p{n}"}
+    for n, product in enumerate(CATALOGUE.products)
+    if n != 3  # one that the catalogue does not name
+}
+PHOTOS = {
+    f"p{n}": base64.b64decode(picture(product.category, product.colour))
+    for n, product in enumerate(CATALOGUE.products[:24])
+}
+
+
 def aggregates() -> list[Part]:
     """What a busy hour gives."""
     hour = Window("tumbling", "2024-05-01T12:00:00.000Z", "2024-05-01T13:00:00.000Z", False)
     cells = {
         "funnel": [Cell("seen", 800, 800), Cell("looked", 620, 620), Cell("carted", 140, 140), Cell("bought", 52, 52)],
-        "trending_items": [Cell(f"a very long product name {n}", 90 - n, 100) for n in range(8)],
+        "trending_items": [Cell(f"p{n}", 90 - n, 100) for n in range(8)],
         "trending_queries": [Cell("lamp", 40, 50), Cell("跑步鞋", 30, 31)],
         "category_sentiment": [Cell("shoes", 9, 9, 0.41), Cell("lamps", 7, 8, -0.62)],
         "segments": [Cell("loyal", 300, 300), Cell("window shoppers", 120, 120)],
@@ -79,6 +94,12 @@ class Desk:
 
     def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> list[Part]:
         return aggregates()
+
+    def items(self, products: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"product_id": product, **SOLD.get(product, {})} for product in products]
+
+    async def photo(self, product: str) -> bytes | None:
+        return PHOTOS.get(product)
 
     def owner(self, user: str) -> str | None:
         return None
@@ -146,6 +167,9 @@ def prediction(dice: random.Random, user: str) -> OutputRecord:
             "churn": {"score": dice.random()},
             "next_action": {"label": dice.choice(["view", "add_to_cart", "purchase", "search"])},
             "sentiment": {"label": dice.choice(["positive", "neutral", "negative"])},
+            "recommendations": [
+                {"product_id": f"p{dice.randrange(24)}", "score": 0.1, "rank": at} for at in range(1, 6)
+            ],
             "segment": {"id": 3, "label": dice.choice(["bargain hunters", "loyal", "window shoppers"])},
         },
         "cold_start": False,
@@ -199,6 +223,12 @@ def until(chromium: Chrome, condition: Callable[[], Any], within_s: float = 5) -
 
 def text(chromium: Chrome, selector: str) -> str:
     return str(chromium.execute_script(f"return document.querySelector('{selector}').textContent"))
+
+
+def painted(chromium: Chrome, selector: str) -> int:
+    """Photos that are drawn."""
+    script = "return [...document.querySelectorAll(arguments[0])].filter((i) => i.naturalWidth > 0).length"
+    return int(chromium.execute_script(script, f"{selector} img"))
 
 
 def no_console_error(chromium: Chrome) -> None:
@@ -275,6 +305,7 @@ def test_a_prediction_leads_to_the_journey_and_back_by_keyboard(chromium: Chrome
     assert "search" in text(chromium, "#journey-body .steps li")  # newest first
     assert "behavior" in text(chromium, "#journey-body .words")
     assert "ann" not in text(chromium, "#journey-title")
+    until(chromium, lambda: painted(chromium, "#journey-body") > 0)
     chromium.save_screenshot(str(pictures / "journey.png"))
     chromium.switch_to.active_element.send_keys(Keys.ESCAPE)
     until(chromium, lambda: not chromium.find_element(By.ID, "journey").is_displayed())
@@ -285,7 +316,12 @@ def test_aggregates_and_the_map_are_drawn(chromium: Chrome, shop: Shop) -> None:
     open_page(chromium, shop)
     until(chromium, lambda: shop.live.watched)
     shop.live.feed([prediction(random.Random(at), f"u{at}") for at in range(9)])
-    until(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, "#map circle")) == 9)
+    until(chromium, lambda: len(chromium.find_elements(By.CSS_SELECTOR, "#map circle:not(.ring)")) == 9)
+    until(chromium, lambda: painted(chromium, "#items") == 7)
+    assert SOLD["p0"]["title"] in text(chromium, "#items")
+    assert "p3" in text(chromium, "#items")  # by its id where the catalogue does not name it
+    assert "$" in text(chromium, "#items .price")
+    assert painted(chromium, "#predictions") > 0
     assert "filled the cart" in text(chromium, "#funnel")
     assert "跑步鞋" in text(chromium, "#queries")
     assert "-0.62" in text(chromium, "#mood")

@@ -142,10 +142,10 @@ def test_minilm_agrees_with_sentence_transformers() -> None:
 
 def test_a_folder_of_the_user_is_read(folder: Path) -> None:
     encoder = TransformerEncoder(folder)
-    ids, real = encoder.prepare(["good shoes", None, "Bad"])
-    assert ids.tolist() == [[2, 4, 6, 3], [0] * 4, [2, 5, 3, 0]]
+    tokens = encoder.prepare(["good shoes", None, "Bad"])
+    assert tokens.ids.tolist() == [[2, 4, 6, 3], [0] * 4, [2, 5, 3, 0]]
     assert encoder(encoder.prepare(["good shoes"])).vector.isfinite().all()
-    assert real.sum(1).tolist() == [4, 0, 3]
+    assert tokens.counts.tolist() == [4, 0, 3]
 
 
 def test_only_the_projection_is_learned_and_stored(folder: Path) -> None:

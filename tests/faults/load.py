@@ -30,39 +30,41 @@ class Load:
     sent: int = 0
     latest_ms: int = START_MS
     wanted: bool = True
+    _loader: Loader | None = None
 
     async def run(self) -> None:
         """Send; a piece that the broker did not take is sent again (what it took of it then comes twice)."""
         stream = self._stream()
-        loader = await self._connect()
         clock = asyncio.get_running_loop().time
         due_s = clock()
         while self.wanted or self.sent < self.events:
             piece = list(itertools.islice(stream, max(1, self.rate // PIECES_PER_S) if self.wanted else 1_000))
             records = [OutputRecord(self.settings.topics.prefix + one.topic, one.key, one.value) for one in piece]
-            while True:
-                try:
-                    await loader.send(records)
-                    break
-                except DependencyError:
-                    await loader.stop()
-                    loader = await self._connect()
+            await self._deliver(records)
             self.sent += len(piece)
             self.latest_ms = max(self.latest_ms, *(one.time_ms for one in piece))
             due_s = max(due_s + 1 / PIECES_PER_S, clock() - 1)
             if self.wanted and due_s > clock():
                 await asyncio.sleep(due_s - clock())
-        await loader.stop()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._loader is not None:
+            loader, self._loader = self._loader, None
+            await loader.stop()
+
+    async def _deliver(self, records: list[OutputRecord]) -> None:
+        while True:
+            try:
+                if self._loader is None:
+                    self._loader = Loader(self.settings.broker)
+                    await self._loader.start()
+                await self._loader.send(records)
+            except DependencyError:
+                await self.stop()
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     def _stream(self) -> Iterator[Encoded]:
         return itertools.starmap(encode, simulate(users=600, seed=self.seed, start_ms=START_MS, images=False))
-
-    async def _connect(self) -> Loader:
-        while True:
-            loader = Loader(self.settings.broker)
-            try:
-                await loader.start()
-            except DependencyError:
-                await asyncio.sleep(RETRY_S)
-            else:
-                return loader

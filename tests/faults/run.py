@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +20,9 @@ from tests.faults.pauses import Follower
 from tests.kafka.workers import System, last_words, one_user_per_partition, settings_for, until
 
 HOUR_MS = 3_600_000
+SETTLED_S = 300.0
 WRONG = ("lost", "repeated", "wrong_windows", "unexplained")
-"""What must be 0."""
+"""What must be 0. What `failed` did not recover in time, or not by itself: it must be empty."""
 
 
 async def run(
@@ -54,6 +57,7 @@ async def _run(
     kinds: Sequence[str],
     told: Callable[[Fault], object],
 ) -> dict[str, Any]:
+    started_s = time.monotonic()
     await system.create_topics()
     load = Load(system.settings, events, rate, seed)
     follower = Follower(system.settings, system.names.predictions)
@@ -63,26 +67,35 @@ async def _run(
         await chaos.start()
         for number in range(faults):
             due = events * number / faults
-            await until(lambda due=due: load.sent >= due, deadline_s=HOUR_MS / 1000)  # type: ignore[misc]
+            await until(lambda due=due: load.sent >= due or feeding.done(), deadline_s=HOUR_MS / 1000)  # type: ignore[misc]
+            assert not feeding.done(), feeding.exception()
             told(await chaos.strike(kinds[number % len(kinds)] if kinds else chaos.pick()))
             await chaos.rest()
         load.wanted = False
         await feeding
     finally:
-        feeding.cancel()
-        following.cancel()
+        for task in (feeding, following):
+            task.cancel()
+        await asyncio.wait((feeding, following))
+        await load.stop()
+    broken_s = time.monotonic()
     users = one_user_per_partition(system.settings.topics.partitions)
     await system.send(last_words(load.latest_ms + 2 * HOUR_MS, users))
-    account = await system.account()
-    wrong = await system.window_differences(until_ms=load.latest_ms + HOUR_MS)
+    account = await system.account(deadline_s=SETTLED_S)
+    wrong = await system.window_differences(until_ms=load.latest_ms + HOUR_MS, deadline_s=SETTLED_S)
     ledger = await audit(system.settings)
     return {
         "events": account.inputs,
         "faults": len(chaos.happened),
+        "fenced": chaos.fenced,
+        "failed": chaos.failed,
         "lost": account.lost,
         "repeated": account.repeated + account.unknown,
         "wrong_windows": len(wrong),
         "unexplained": ledger["unexplained"] + ledger["unknown"],
+        "seconds": round(time.monotonic() - started_s),
+        "checked_s": round(time.monotonic() - broken_s),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
         "longest_pause_s": max((fault.pause_s for fault in chaos.happened), default=0.0),
         "pauses_s": _by_kind(chaos.happened),
         "duplicates": account.duplicates,

@@ -7,25 +7,29 @@ import os
 import signal
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.cli.produce import send
 from stream_app.demo.stack import WorkerProcess, worker_environment
 from stream_app.outputs.topics import TopicNames
 from stream_app.producers.account import Account, accepted, account
 from stream_app.producers.publish import Encoded, Speed, encode
-from stream_app.producers.recount import compare_windows, recount
+from stream_app.producers.recount import WindowCount, WindowKey, compare_windows, recount
 from stream_app.records import RecordLike
-from stream_app.settings import Settings
+from stream_app.settings import Broker, Settings
 from stream_app.settings import load as load_settings
 from stream_app.transport import admin
-from stream_app.transport.log_reader import read_all
+from stream_app.transport.connection import client_options
+from stream_app.transport.log_reader import LogReader, read_all
 
+INPUTS = ("clicks", "searches", "reviews", "voice-transcripts")
+ASIDE = ("late-events", "dead-letters")
 QUICK = {"STATE__IDLE_INPUT_MS": "1000", "BROKER__SESSION_TIMEOUT_MS": "6000", "LOG__LEVEL": "INFO"}
 
 
@@ -62,34 +66,89 @@ class System:
 
     async def read(self, *topics: str) -> list[RecordLike]:
         """Everything committed on the topics (names without prefix)."""
-        partitions = self.settings.topics.partitions
-        return await read_all(self.settings.broker, [(self.names[t], p) for t in topics for p in range(partitions)])
+        return await read_all(self.settings.broker, self._places(topics))
+
+    def stream(self, *topics: str, partitions: Iterable[int] | None = None) -> Iterator[RecordLike]:
+        """The same, a chunk at a time; blocks, so call it on a thread of its own."""
+        chunks = read_chunks(self.settings.broker, self._places(topics, partitions))
+
+        async def following() -> list[RecordLike] | None:
+            return await anext(chunks, None)
+
+        with asyncio.Runner() as runner:
+            while (chunk := runner.run(following())) is not None:
+                yield from chunk
 
     async def account(self, *, deadline_s: float = 120) -> Account:
         """The account once it balances, or as it is at the deadline."""
-        inputs = await self.read("clicks", "searches", "reviews", "voice-transcripts")
         until_s = time.monotonic() + deadline_s
         while True:
-            result = account(inputs, await self.read("predictions", "late-events", "dead-letters"))
-            if result.balanced or time.monotonic() > until_s:
-                return result
+            late = time.monotonic() > until_s
+            if late or await self.consumed():
+                result = await asyncio.to_thread(self._account)
+                if late or result.balanced:
+                    return result
             await asyncio.sleep(0.5)
 
     async def predictions(self) -> int:
         return len(await self.read("predictions"))
 
     async def window_differences(self, *, until_ms: int, deadline_s: float = 60) -> list[str]:
-        """Final engagement records against a brute-force recount of the accepted input."""
-        inputs = await self.read("clicks", "searches", "reviews", "voice-transcripts")
-        aside = await self.read("late-events", "dead-letters")
-        counted = recount(accepted(inputs, aside), self.settings.state)
-        until_s = time.monotonic() + deadline_s
-        while True:
-            finals = [orjson.loads(r.value or b"") for r in await self.read("engagement")]
-            differences = compare_windows(finals, counted, until_ms=until_ms)
-            if not differences or time.monotonic() > until_s:
-                return differences
-            await asyncio.sleep(1)
+        """Final engagement records against a brute-force recount of the accepted input, both keyed by their users."""
+        differences = []
+        for partition in range(self.settings.topics.partitions):
+            counted = await asyncio.to_thread(self._recount, partition)
+            until_s = time.monotonic() + deadline_s
+            while found := await asyncio.to_thread(self._compare, partition, counted, until_ms):
+                if time.monotonic() > until_s:
+                    differences += found
+                    break
+                await asyncio.sleep(1)
+        return differences
+
+    def _places(self, topics: Iterable[str], partitions: Iterable[int] | None = None) -> list[tuple[str, int]]:
+        numbers = range(self.settings.topics.partitions) if partitions is None else list(partitions)
+        return [(self.names[topic], number) for topic in topics for number in numbers]
+
+    async def consumed(self) -> bool:
+        """Whether the group has committed all that the inputs hold."""
+        ends = await end_offsets(self.settings.broker, self._places(INPUTS))
+        done = await admin.committed(self.settings.broker, self.settings.pipeline.name)
+        return all(done.get(place, 0) >= end for place, end in ends.items())
+
+    def _account(self) -> Account:
+        return account(self.stream(*INPUTS), self.stream("predictions", *ASIDE))
+
+    def _recount(self, partition: int) -> dict[WindowKey, WindowCount]:
+        inputs, aside = (self.stream(*topics, partitions=[partition]) for topics in (INPUTS, ASIDE))
+        return recount(accepted(inputs, aside), self.settings.state)
+
+    def _compare(self, partition: int, counted: Mapping[WindowKey, WindowCount], until_ms: int) -> list[str]:
+        values = (record.value or b"" for record in self.stream("engagement", partitions=[partition]))
+        finals = (orjson.loads(value) for value in values if b'"is_final":false' not in value)
+        return compare_windows(finals, counted, until_ms=until_ms)
+
+
+async def read_chunks(broker: Broker, places: Sequence[tuple[str, int]]) -> AsyncIterator[list[RecordLike]]:
+    """Every committed record of the partitions, as of now."""
+    reader = LogReader(broker, places)
+    await reader.start()
+    try:
+        async for chunk in reader.to_end():
+            yield chunk
+    finally:
+        await reader.stop()
+
+
+async def end_offsets(broker: Broker, places: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """The offset after the last record of each partition."""
+    consumer = AIOKafkaConsumer(**client_options(broker))
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets([TopicPartition(*place) for place in places])
+    finally:
+        await consumer.stop()
+    return {(place.topic, place.partition): end for place, end in ends.items()}
 
 
 def settings_for(url: str, prefix: str, folder: Path, *, partitions: int = 4) -> Settings:

@@ -29,6 +29,15 @@ def observe(metrics: Metrics, n: int = 4, **changes: object) -> None:
     metrics.observe_batch(**(batch | changes))  # type: ignore[arg-type]
 
 
+@given(st.lists(st.floats(-1, 400) | st.sampled_from([np.nan, np.inf]), max_size=60))
+def test_one_by_one_is_as_all_at_once(samples: list[float]) -> None:
+    together, singly = Distribution("x", "x", LATENCY_BOUNDS_S), Distribution("x", "x", LATENCY_BOUNDS_S)
+    together.observe(np.array(samples, np.float64))
+    for sample in samples:
+        singly.observe_one(sample)
+    assert together.counts().tolist() == singly.counts().tolist()
+
+
 @given(st.lists(st.floats(0, 400, allow_nan=False), max_size=60))
 def test_a_distribution_fills_the_same_buckets_as_the_library(samples: list[float]) -> None:
     registry = CollectorRegistry()

@@ -36,7 +36,7 @@ def composite(data_dir: Path, *, seed: int = 0) -> Stream:
     rng = Random(f"{seed} composite")
     draw = _pools(data_dir, seed, rng)
     waiting: list[tuple[int, int, str, Record]] = []  # heap of inserted events
-    for number, click in enumerate(_backbone(data_dir)):
+    for number, click in enumerate(backbone(data_dir)):
         at_ms = click["event_time"]
         while waiting and waiting[0][0] <= at_ms:
             _, _, event_type, record = heappop(waiting)
@@ -53,7 +53,7 @@ def composite(data_dir: Path, *, seed: int = 0) -> Stream:
         yield event_type, record
 
 
-def _backbone(data_dir: Path) -> Iterator[Record]:
+def backbone(data_dir: Path) -> Iterator[Record]:
     """Both click logs merged, the older moved by whole days so that both begin on one day."""
     first, second = list(rees46(data_dir)), list(yoochoose_clicks(data_dir))
     day_ms = 86_400_000

@@ -84,7 +84,7 @@ async def test_a_wrong_password_says_so_without_telling_it(tmp_path: Path) -> No
             (finding,) = of(await examine(settings(guarded.url, tmp_path, broker=access)), "broker")
             assert finding.status == status, finding
             assert password not in str(finding)
-            assert ("password" in finding.remedy) == (status == "fail")
+            assert ("wrong password" in finding.says) == ("password" in finding.remedy) == (status == "fail")
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,15 @@ async def test_what_cannot_work_is_a_failure(
 ) -> None:
     found = of(await examine(settings(broker.url, tmp_path, **sections)), check)
     assert any(finding.status == "fail" and says in finding.says and finding.remedy for finding in found), found
+
+
+async def test_a_broken_artefact_is_named(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    broken = tmp_path / "half.safetensors"
+    broken.write_bytes(b'\x08\0\0\0\0\0\0\0{"a":1')
+    (finding,) = of(await examine(settings(broker.url, tmp_path, model=Model(path=broken))), "model")
+    assert finding.status == "fail"
+    assert broken.name in finding.says
+    assert "\n" not in finding.says
 
 
 async def test_another_program_on_the_workers_port_is_noticed(broker: EmbeddedBroker, tmp_path: Path) -> None:

@@ -71,8 +71,13 @@ def events_of(story: list[Told]) -> EventBatch:
     return EventBatch.concat(decoded)
 
 
-def finals(events: EventBatch, size: int) -> dict[tuple[int, int], tuple[float, list[str]]]:
-    """Score and signals of every final window, by kind and start; the log is read `size` events at a time."""
+def finals(
+    events: EventBatch, size: int, *, purchase: float = 0.0, churn: float = 0.0
+) -> dict[tuple[int, int], tuple[float, list[str]]]:
+    """Score and signals of every final window, by kind and start; the log is read `size` events at a time.
+
+    `purchase` and `churn` are what the model would say of every event.
+    """
     state = TaskState(SETTINGS, carried=CARRIED, history=4)
     found: dict[tuple[int, int], tuple[float, list[str]]] = {}
     for start in range(0, len(events), size):
@@ -86,8 +91,8 @@ def finals(events: EventBatch, size: int) -> dict[tuple[int, int], tuple[float, 
             rows,
             np.zeros(len(rows.users), CARRIED),
             events=told,
-            purchase=none,
-            churn=none,
+            purchase=none + np.float32(purchase),
+            churn=none + np.float32(churn),
             anomaly=none,
             segment=np.zeros(len(told), np.int64),
             sentiment=np.array(said, np.float32),
@@ -107,6 +112,21 @@ def test_a_real_session_fires_exactly_its_signals_however_it_was_batched(names: 
     assert signals == list(names)
     for size in (1, 2, 3):
         assert finals(events, size) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "story", "scores"),
+    [
+        ("hot_lead", [click(0, "view"), click(20, "view", "p2"), click(40, "add_to_cart", "p2")], {"purchase": 0.7}),
+        ("churn_risk", [click(0, "view"), call(60, "this is the last time", -0.1)], {"churn": 0.9}),
+    ],
+)
+def test_what_the_model_expects_fires_its_signal(name: str, story: list[Told], scores: dict[str, float]) -> None:
+    events = events_of(story)
+    whole = finals(events, len(events), **scores)
+    assert name in whole[0, T0][1]
+    assert name not in finals(events, len(events))[0, T0][1]
+    assert finals(events, 1, **scores) == whole
 
 
 @pytest.mark.parametrize(

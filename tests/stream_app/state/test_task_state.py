@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
-from stream_app.state import StateSettings
+from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, StateSettings
 from tests.stream_app.state.oracle import expected
 from tests.stream_app.state.streams import SMALL, Shop, run
 
-THOROUGH = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+THOROUGH = settings(max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 BRIEF = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GAP, WINDOW = SMALL.session_gap_ms, SMALL.tumbling_ms
 STEPS = st.sampled_from([0, 0, 1, 2, 7, 20, WINDOW - 1, WINDOW, WINDOW + 1, GAP - 1, GAP, GAP + 1, 2 * GAP - 1, 400])
@@ -64,6 +64,13 @@ def streams(draw: st.DrawFn, longest: int = 60) -> list[Shop]:
         if kind == "new":
             seen.append((identity, time))
     return events
+
+
+def test_the_streams_hold_every_verdict() -> None:
+    """Raises NoSuchExample otherwise."""
+    kinds = (ACCEPTED, DUPLICATE, LATE, PARTIAL, FUTURE)
+    any_will_do = settings(BRIEF, max_examples=300, phases=[Phase.generate], derandomize=True)
+    find(streams(), lambda events: all(k in expected(events, SMALL).verdicts for k in kinds), settings=any_will_do)
 
 
 def without_digest(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

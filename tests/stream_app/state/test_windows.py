@@ -205,6 +205,43 @@ def test_forgotten_users_leave_a_tombstone_and_no_memory() -> None:
     assert (len(state), state.user("user-1")) == (1, None)
 
 
+def test_what_the_forgotten_had_is_used_again() -> None:
+    hour_ms, users = 3_600_000, 3_000
+    state = new_state(StateSettings(user_ttl_ms=2 * hour_ms), inputs=1)
+    rows: set[int] = set()
+    sizes: set[int] = set()
+    for turn in range(6):  # everybody is new, and the last ones' time is over
+        time_ms = turn * 3 * hour_ms
+        events = [Shop(turn * users + at, time_ms, turn * users + at + 1) for at in range(users)]
+        for segment in state.admit(batch(events), time_ms).segments:
+            state.close(segment.watermark_ms)
+            state.update(batch([events[at] for at in segment.index.tolist()]))
+        state.close()
+        state.changes()
+        assert users <= len(state) <= 2 * users
+        if turn > 2:
+            rows.add(state.row_count)
+            sizes.add(state.memory_bytes() // 100_000)
+    assert len(rows) == len(sizes) == 1
+
+
+def test_an_active_user_takes_less_than_two_kilobytes() -> None:
+    users = 20_000
+    shipped = np.dtype([("held", "u1", (480,))])  # a row of 1,200 bytes, as with the shipped model
+    state = TaskState(StateSettings(), carried=shipped, history=32, inputs=1)
+    for first in range(0, users, 1_000):  # three quarters of an hour, so that sessions are open and most windows closed
+        time_ms = first * 135
+        events = [Shop(first + at, time_ms + at * 135, first + at + 1, item=at + 1) for at in range(1_000)]
+        for segment in state.admit(batch(events), time_ms + 135_000).segments:
+            state.close(segment.watermark_ms)
+            state.update(batch([events[at] for at in segment.index.tolist()]))
+        state.close()
+        state.changes()
+    assert state.row.itemsize == 1_200
+    assert len(state) == users
+    assert state.memory_bytes() / users <= 2_048
+
+
 def test_a_stranger_is_unknown_and_a_known_user_is_plain_data() -> None:
     state = fed(Shop(1, 0, 1, action="purchase", price=2.5), Shop(1, 7, 2, action="review", item=3, text="good"))
     assert state.user("nobody") is None

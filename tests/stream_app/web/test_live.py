@@ -9,7 +9,9 @@ import numpy as np
 import orjson
 import pytest
 
+from stream_app.insights.part import Cell, Part
 from stream_app.metrics import Metrics
+from stream_app.outputs.engagement import Window
 from stream_app.records import OutputRecord
 from stream_app.web import Live, Status
 from stream_app.web.live import SHOWN_PREDICTIONS, SHOWN_SIGNALS
@@ -167,3 +169,15 @@ async def test_closing_ends_every_watcher(live: Live) -> None:
     live.close()
     assert [snapshot async for snapshot in watcher] == []
     assert live.full
+
+
+async def test_the_newest_window_that_says_enough_is_shown(live: Live) -> None:
+    def part(start: str, *keys: str) -> Part:
+        cells = [Cell(key, 5, 5) for key in keys]
+        return Part("trending_items", Window("tumbling", start, "", False), None, 5, 1.0, 0, cells)
+
+    old, full, begun, empty = part("1", "a"), part("2", *"abcdef"), part("3", "x"), part("4")
+    live.insights = lambda: [empty, begun, full, old]
+    assert [len(shown["cells"]) for shown in (await first(live))["insights"]] == [6]
+    live.insights = lambda: [empty, part("3", *"xyz"), full, old]
+    assert [len(shown["cells"]) for shown in (await first(live))["insights"]] == [3]

@@ -1,6 +1,6 @@
 """The HTTP surface over real sockets: health, metrics, who may ask, the event stream."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -17,6 +17,8 @@ from stream_app.settings import Web
 from stream_app.web import Answers, Live, Status, WebServer
 
 TOKEN = "a-long-secret"
+RIGHT = {"Authorization": f"Bearer {TOKEN}"}
+DOCUMENT = "/v1/openapi.json"
 
 
 class Served:
@@ -33,6 +35,8 @@ class Served:
             return response.status, await response.read()
 
 
+PHOTO = b"\xff\xd8\xff..."
+SOLD: dict[str, dict[str, Any]] = {"p/1": {"title": "A lamp", "photo": "/v1/photos/p%2F1"}}
 PART = Part("funnel", Window("tumbling", "2024-05-01T12:00:00Z", "2024-05-01T13:00:00Z", True), None, 5, 1.0, 0, [])
 
 
@@ -52,6 +56,12 @@ class Desk:
 
     def insights(self, metric: str | None = None, windows: int = 1, top: int = 20) -> list[Part]:
         return [PART][:windows] if metric in (None, "funnel") and top else []
+
+    def items(self, products: Sequence[str]) -> list[dict[str, Any]]:
+        return [{"product_id": product, **SOLD.get(product, {})} for product in products]
+
+    async def photo(self, product: str) -> bytes | None:
+        return PHOTO if SOLD.get(product, {}).get("photo") else None
 
     def owner(self, user: str) -> str | None:
         return self.elsewhere if user == "bob" else None
@@ -123,7 +133,8 @@ async def test_without_a_lookup_no_user_is_known() -> None:
 
 async def test_user_data_needs_the_token_once_there_is_one(guarded: Served) -> None:
     guarded.server.url = guarded.server.url.replace("0.0.0.0", "127.0.0.1")
-    for path in ("/v1/users/ann", "/v1/live"):
+    paths = [path.replace("{id}", "ann") for path in orjson.loads((await guarded.get(DOCUMENT, **RIGHT))[1])["paths"]]
+    for path in (path for path in paths if path.startswith("/v1/")):
         assert (await guarded.get(path))[0] == 401
         assert (await guarded.get(path, Authorization="Bearer wrong"))[0] == 401
     assert (await guarded.get("/v1/users/ann", Authorization=f"Bearer {TOKEN}"))[0] == 200
@@ -178,15 +189,14 @@ async def test_a_user_of_another_worker_is_asked_for_there_once() -> None:
     await door.server.start()
     mirror = Served(Web(port=0, token=token), Desk(elsewhere=door.server.url))  # believes what is no longer so
     await mirror.server.start()
-    right = {"Authorization": f"Bearer {TOKEN}"}
     for kind in ("users", "recommendations"):
-        status, body = await door.get(f"/v1/{kind}/bob", **right)
+        status, body = await door.get(f"/v1/{kind}/bob", **RIGHT)
         assert (status, orjson.loads(body)["user_id"]) == (200, "bob")
         assert (await door.get(f"/v1/{kind}/bob"))[0] == 401
-        assert (await mirror.get(f"/v1/{kind}/bob", **right))[0] == 404
-        assert (await door.get(f"/v1/{kind}/nobody", **right))[0] == 404
+        assert (await mirror.get(f"/v1/{kind}/bob", **RIGHT))[0] == 404
+        assert (await door.get(f"/v1/{kind}/nobody", **RIGHT))[0] == 404
     await home.server.stop()
-    assert (await door.get("/v1/users/bob", **right))[0] == 503
+    assert (await door.get("/v1/users/bob", **RIGHT))[0] == 503
     for served in (door, mirror):
         await served.server.stop()
 
@@ -196,6 +206,15 @@ async def test_insights_are_asked_for_by_metric(open_server: Served) -> None:
     assert (status, [part["metric"] for part in orjson.loads(body)["insights"]]) == (200, ["funnel"])
     for wrong in ("metric=none", "windows=0", "windows=x", "top=0"):
         assert (await open_server.get(f"/v1/insights?{wrong}"))[0] == 400
+
+
+async def test_items_and_photos_of_the_catalogue(open_server: Served) -> None:
+    body = orjson.loads((await open_server.get("/v1/items?id=p%2F1&id=p2"))[1])
+    assert body == {"items": [{"product_id": "p/1", **SOLD["p/1"]}, {"product_id": "p2"}]}
+    assert (await open_server.get(body["items"][0]["photo"])) == (200, PHOTO)
+    assert (await open_server.get("/v1/photos/p2"))[0] == 404
+    assert (await open_server.get("/v1/items"))[0] == 400
+    assert (await open_server.get("/v1/items?" + "&".join(["id=x"] * 101)))[0] == 400
 
 
 async def test_every_route_is_in_the_openapi_document(open_server: Served) -> None:

@@ -1,4 +1,4 @@
-"""Small batches wait for the beat, larger ones do not, and silence is not made longer."""
+"""Few events wait for the beat, enough of them do not, and silence is not made longer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_first_event_after_a_silence_waits_only_for_company() -> None:
 
 def test_few_events_wait_for_the_beat_and_enough_of_them_do_not() -> None:
     assert due_s(SETTINGS, waiting=15, arrived_s=40.03, taken_s=40.02) == pytest.approx(40.1)
-    assert due_s(SETTINGS, waiting=16, arrived_s=40.03, taken_s=40.02) == pytest.approx(40.04)
+    assert due_s(SETTINGS, waiting=16, arrived_s=40.03, taken_s=40.02) == 40.03
 
 
 def test_two_tasks_meet_at_the_same_beat() -> None:
@@ -30,7 +30,7 @@ def test_without_a_pace_there_is_no_beat() -> None:
     assert due_s(Pipeline(linger_ms=0, pace_ms=0), waiting=1, arrived_s=3.0, taken_s=3.0) == 3.0
 
 
-@given(st.integers(1, 40), st.floats(0, 1e6), st.floats(0, 0.5))
+@given(st.integers(1, 15), st.floats(0, 1e6), st.floats(0, 0.5))
 def test_nothing_waits_longer_than_a_beat_and_a_linger(waiting: int, taken_s: float, later_s: float) -> None:
     arrived_s = taken_s + later_s
     waits_s = due_s(SETTINGS, waiting=waiting, arrived_s=arrived_s, taken_s=taken_s) - arrived_s
