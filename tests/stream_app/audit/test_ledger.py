@@ -31,7 +31,7 @@ def arrived(record: OutputRecord) -> Record:
     return Record(record.topic, record.partition or 0, 0, TIME_MS, record.key, record.value, record.headers)
 
 
-def prediction(event_id: str, position: int, user: str = "ann") -> Record:
+def prediction(event_id: str, position: int, user: str = "ann", tier: str = "full") -> Record:
     positions = dict.fromkeys((*NAMES.inputs, NAMES.repartition), 0) | {CLICKS: position}
     value = {
         "user_id": user,
@@ -39,6 +39,7 @@ def prediction(event_id: str, position: int, user: str = "ann") -> Record:
         "event_id": event_id,
         "positions": positions,
         "feature_digest": "00" * 16,
+        "tier": tier,
         "outputs": {},
     }
     return Record(NAMES.predictions, 0, 0, TIME_MS, user.encode(), orjson.dumps(value))
@@ -149,6 +150,12 @@ def test_a_dead_letter_of_another_topic_is_none_of_its_business() -> None:
     result = balance([click(0, "a")], [prediction("a", 1), poison(item)])
 
     assert (result["predicted"], result["dead_lettered"], result["repeated"]) == (1, 0, 0)
+
+
+def test_answers_that_left_something_out_answer_and_are_counted() -> None:
+    result = balance([click(0, "a"), click(1, "b")], [prediction("a", 1), prediction("b", 2, tier="behavior_only")])
+
+    assert (result["predicted"], result["tiers"]) == (2, {"full": 1, "behavior_only": 1})
 
 
 def test_an_audit_imports_no_model() -> None:
