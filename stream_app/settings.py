@@ -77,8 +77,8 @@ class Pipeline(Section):
     updates_ms: int = Field(250, ge=0)
     """Between a task's engagement records of windows that are still open; final ones go at once."""
     inbox_events: int = Field(4_096, ge=1)
-    """Decoded events held per input and task; fetching from the input pauses above it. What was fetched by then (4 MiB of
-    a partition, and as much again in the client) comes on top: with 64, two tasks that had 280 MiB waiting grew by 210.
+    """Decoded events held per input and task; fetching from the input pauses above it. What was fetched by then (4 MiB
+    of a partition, and as much again in the client) comes on top: at 64, two tasks with 280 MiB waiting grew by 210.
     """
     tick_ms: int = Field(500, ge=50)
     drain_s: float = Field(8.0, gt=0)
