@@ -176,11 +176,14 @@ def hidden(inputs: Inputs) -> Tensor:
 def finite(made: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, NDArray[Any]]]:
     """Columns of every head as arrays; raises NotFiniteError where a number is not finite."""
     columns: dict[str, dict[str, NDArray[Any]]] = {}
+    wrong: dict[str, set[int]] = {}
     for name, parts in made.items():
         columns[name] = {key: value.numpy() for key, value in parts.items()}
         for value in columns[name].values():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
-                raise NotFiniteError(f"head {name} gave a number that is not finite")
+                wrong.setdefault(name, set()).update(np.nonzero(~np.isfinite(value))[0].tolist())
+    if wrong:
+        raise NotFiniteError(f"{', '.join(wrong)}: not finite", set.union(*wrong.values()))
     return columns
 
 

@@ -1,4 +1,4 @@
-"""Finds the events that the model cannot score, by halving; scores the others. Runs on the device thread.
+"""Finds the events that the model cannot score, by name or by halving; scores the others. Runs on the device thread.
 
 An event that the model refuses has still happened: it stays in its user's windows, counters, history and digest, and
 in the horizon of de-duplication, as `state.update` left them. Only the model knows nothing of it: its part of the state
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.errors import NotFiniteError
 from fusion.features import FeatureBatch, PredictionBatch
 from stream_app.errors import ScoringError
 from stream_app.state.user_rows import UserRows
@@ -23,7 +24,10 @@ log = logging.getLogger(__name__)
 
 HOPELESS = 64
 """So many failures without one success are no poison: the model or its device is broken."""
+SOME = 8
+"""One suspect in so many events at most: where more are named, one spoils the others' numbers."""
 
+Rows = NDArray[np.int64]
 Score = Callable[[FeatureBatch], PredictionBatch]
 
 
@@ -36,58 +40,109 @@ class Scored:
 
 
 def isolate(score: Score, features: FeatureBatch) -> Scored:
-    """Score what can be scored. With k offenders among n events at most k * (log2 n + 1) + 1 forward passes.
+    """Score what can be scored.
 
-    Raises ScoringError when the model itself must be at fault; then nothing may be set aside.
+    Where the model names events, its word is checked: each user's first one alone, all others once more. With k
+    offenders of different users that is k + 3 forward passes, of which two are of nearly all n events; where it names
+    none, or too many to believe, at most k * (log2 n + 1) + 1. Raises ScoringError when the model itself must be at
+    fault; then nothing may be set aside.
     """
     try:
         return Scored(score(features), np.ones(len(features), bool))
-    except Exception as error:
-        log.warning("the model failed on a batch", extra={"error": type(error).__name__, "events": len(features)})
-    carried = features.carried.copy()
-    parts: list[PredictionBatch] = []
-    kept = np.zeros(len(features), bool)
-
-    def scores(start: int, stop: int) -> bool:
-        """Score start..stop; everything before is done."""
-        try:
-            made = score(part(features, start, stop, carried))
-        except Exception:
-            return False
-        parts.append(made)
-        carried[_users(features, start, stop)] = made.carried
-        kept[start:stop] = True
-        return True
-
-    start, end = 0, len(features)
-    while start < end:
-        good = end  # start..good is known to fail
-        while good - start > 1:
-            middle = (start + good) // 2
-            if scores(start, middle):
-                start = middle
-            else:
-                good = middle
-        start += 1  # the offender
-        if start >= HOPELESS and not parts:
-            raise ScoringError(f"the model failed on each of {start} events")
-        if start == end or scores(start, end):
+    except Exception as caught:
+        error: Exception | None = caught
+    log.warning("the model failed on a batch", extra={"error": type(error).__name__, "events": len(features)})
+    search = _Search(score, features)
+    left = np.arange(len(features))
+    while error is not None:
+        suspects = _first_of_users(features.row[left], error)
+        if not 0 < len(suspects) <= len(left) // SOME:
+            search.halve(left)
             break
-    return Scored(_joined(parts, carried) if parts else None, kept)
+        left = search.check(left, suspects)
+        error = search.scores(left)
+    return search.result()
 
 
-def part(features: FeatureBatch, start: int, stop: int, carried: NDArray[np.void]) -> FeatureBatch:
-    """Events start..stop as a batch of its own; what their users did before start is history. `carried` (u,)."""
-    users = _users(features, start, stop)
-    first = int(features.row[start])
-    cut = int(np.searchsorted(features.row, first))  # the first user's first event
-    columns = {name: getattr(features, name)[start:stop] for name in _PER_EVENT}
+class _Search:
+    """What is scored so far, in parts; everything that a part's users did before it must have been tried."""
+
+    def __init__(self, score: Score, features: FeatureBatch) -> None:
+        self._score = score
+        self._features = features
+        self._carried = features.carried.copy()
+        self._kept = np.zeros(len(features), bool)
+        self._parts: list[tuple[Rows, PredictionBatch]] = []
+        self._offenders = 0
+
+    def scores(self, rows: Rows) -> Exception | None:
+        """Score these events together, if it can be done."""
+        if not len(rows):
+            return None
+        try:
+            made = self._score(chosen(self._features, rows, self._carried))
+        except Exception as error:
+            return error
+        self._parts.append((rows, made))
+        self._carried[np.unique(self._features.row[rows])] = made.carried
+        self._kept[rows] = True
+        return None
+
+    def check(self, rows: Rows, suspects: Rows) -> Rows:
+        """Score what comes before the suspects (places in `rows`, one of a user at most), and each of them; returns
+        what comes after."""
+        row = self._features.row[rows]
+        suspect_of = np.full(int(row[-1]) + 1, len(rows))
+        suspect_of[row[suspects]] = suspects
+        place = np.arange(len(rows))
+        before = rows[place < suspect_of[row]]
+        if self.scores(before) is not None:
+            self.halve(before)
+        for one in suspects.tolist():
+            if self.scores(rows[one : one + 1]) is not None:
+                self._blame()
+        return rows[place > suspect_of[row]]
+
+    def halve(self, rows: Rows) -> None:
+        """Score these events, all but the offenders, of which there is one."""
+        start, end = 0, len(rows)
+        while start < end:
+            good = end  # start..good is known to fail
+            while good - start > 1:
+                middle = (start + good) // 2
+                if self.scores(rows[start:middle]) is None:
+                    start = middle
+                else:
+                    good = middle
+            start += 1  # the offender
+            self._blame()
+            if start == end or self.scores(rows[start:end]) is None:
+                break
+
+    def result(self) -> Scored:
+        """All parts as one batch."""
+        return Scored(_joined(self._parts, self._carried) if self._parts else None, self._kept)
+
+    def _blame(self) -> None:
+        self._offenders += 1
+        if self._offenders >= HOPELESS and not self._parts:
+            raise ScoringError(f"the model failed on each of {self._offenders} events")
+
+
+def chosen(features: FeatureBatch, rows: Rows, carried: NDArray[np.void]) -> FeatureBatch:
+    """Events as a batch of their own, without gaps in what a user did; what was before is history. `carried` (u,)."""
+    users, row = np.unique(features.row[rows], return_inverse=True)
+    first = rows[np.searchsorted(row, np.arange(len(users)))]
+    begin = np.searchsorted(features.row, users)  # of all that these users did
+    columns = {name: getattr(features, name)[rows] for name in _PER_EVENT}
     histories = {}
     for name, column in (("item", features.item), ("action", features.action), ("time_ms", features.event_time_ms)):
-        history = getattr(features, f"history_{name}")[users].copy()
-        history[0] = np.concatenate([history[0], column[cut:start]])[start - cut :]
+        history = getattr(features, f"history_{name}")[users]
+        for user in np.flatnonzero(first > begin).tolist():
+            past = column[begin[user] : first[user]]
+            history[user] = np.concatenate([history[user], past])[len(past) :]
         histories[f"history_{name}"] = history
-    columns["row"] = columns["row"] - first
+    columns["row"] = row
     return FeatureBatch(**columns, **histories, carried=carried[users])
 
 
@@ -114,21 +169,25 @@ _PER_USER = ("history_item", "history_action", "history_time_ms", "carried")
 _PER_EVENT = tuple(name for name in FeatureBatch.__dataclass_fields__ if name not in _PER_USER)
 
 
-def _users(features: FeatureBatch, start: int, stop: int) -> slice:
-    return slice(int(features.row[start]), int(features.row[stop - 1]) + 1)
+def _first_of_users(row: NDArray[np.int64], error: Exception) -> Rows:
+    """Of the events that the error names, each user's first; `row` (n,) of the events that were scored."""
+    named = np.array(sorted(error.rows), np.int64) if isinstance(error, NotFiniteError) else np.empty(0, np.int64)
+    return named[np.unique(row[named], return_index=True)[1]]
 
 
-def _joined(parts: Sequence[PredictionBatch], carried: NDArray[np.void]) -> PredictionBatch:
+def _joined(parts: Sequence[tuple[Rows, PredictionBatch]], carried: NDArray[np.void]) -> PredictionBatch:
     """One batch of them all, in order."""
-    heads: Mapping[str, Mapping[str, NDArray[Any]]] = parts[0].columns
+    made = [one for _, one in parts]
+    order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+    heads: Mapping[str, Mapping[str, NDArray[Any]]] = made[0].columns
     columns = {
-        head: {name: np.concatenate([one.columns[head][name] for one in parts]) for name in arrays}
+        head: {name: np.concatenate([one.columns[head][name] for one in made])[order] for name in arrays}
         for head, arrays in heads.items()
     }
     return replace(
-        parts[0],
+        made[0],
         columns=columns,
-        modalities=np.concatenate([one.modalities for one in parts]),
-        cold_start=np.concatenate([one.cold_start for one in parts]),
+        modalities=np.concatenate([one.modalities for one in made])[order],
+        cold_start=np.concatenate([one.cold_start for one in made])[order],
         carried=carried,
     )

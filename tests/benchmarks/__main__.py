@@ -106,6 +106,13 @@ def run_soak(options: argparse.Namespace) -> dict[str, Any]:
     return {"work": "soak", "ours": ours, "peers": {}}
 
 
+def run_poison(options: argparse.Namespace) -> dict[str, Any]:
+    """Bad records among good ones, without a broker."""
+    from tests.benchmarks.poison import poison
+
+    return {"work": "poison", "ours": poison(events=options.events or 8_192, turns=options.turns), "peers": {}}
+
+
 def run_serving(options: argparse.Namespace) -> dict[str, Any]:
     """The HTTP API under load."""
     from tests.benchmarks.serving import serving
@@ -134,6 +141,7 @@ WORKS = {
     "scale": run_scale,
     "workers": run_workers,
     "soak": run_soak,
+    "poison": run_poison,
     "serving": run_serving,
     "dashboards": run_dashboards,
     "gpu": run_gpu,
@@ -185,7 +193,7 @@ def main() -> None:
         "--rate", type=int, help="serving, dashboards: events per second, 500; soak: instead of half of what it drained"
     )
     parser.add_argument("--asks", type=float, default=25, help="serving: requests per second of each kind")
-    parser.add_argument("--turns", type=int, default=2, help="windows: how often each system has its turn")
+    parser.add_argument("--turns", type=int, default=2, help="windows, poison: how often each has its turn")
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="these only; none without names")
     parser.add_argument("--picture", type=Path, help="windows: a plot to this file (PNG)")

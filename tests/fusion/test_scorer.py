@@ -157,12 +157,13 @@ def test_a_review_lasts_into_later_clicks_and_fades(scorer: Scorer) -> None:
     assert shares[0] != shares[1]
 
 
-def test_a_number_that_is_not_finite_names_its_head(scorer: Scorer) -> None:
+def test_a_number_that_is_not_finite_names_its_head_and_its_events(scorer: Scorer) -> None:
     broken = Scorer.load(device="cpu", actions=ACTIONS)
     with torch.no_grad():
         broken._net.heads["churn"].out.bias.fill_(float("nan"))
-    with pytest.raises(NotFiniteError, match="churn"):
+    with pytest.raises(NotFiniteError, match="churn") as caught:
         broken.score(shoppers(3))
+    assert caught.value.rows == {0, 1, 2}
 
 
 def test_not_a_number_in_a_feature_is_absent(scorer: Scorer) -> None:

@@ -1,4 +1,4 @@
-"""An event that the model cannot score is found by halving and set aside; everything else comes out, however cut."""
+"""An event that the model cannot score is found, by name or by halving; all others come out, however they are cut."""
 
 import asyncio
 import math
@@ -47,11 +47,15 @@ class Cursed(Scorer):
     """The shipped model, with a word that it cannot bear."""
 
     passes = 0
+    names = False
+    """Which events: those that say it, and whatever their users do then."""
 
     def score(self, features: FeatureBatch, tier: str = "full") -> PredictionBatch:
         self.passes += 1
-        if any(text is not None and CURSE in text for text in features.text):
-            raise NotFiniteError("head sentiment gave a number that is not finite")
+        said = [at for at, text in enumerate(features.text) if text is not None and CURSE in text]
+        after = {later for at in said for later in np.flatnonzero(features.row == features.row[at]) if later >= at}
+        if said:
+            raise NotFiniteError("head sentiment gave a number that is not finite", after if self.names else ())
         return super().score(features, tier)
 
 
@@ -137,8 +141,15 @@ def counted(outputs: list[OutputRecord], state: TaskState) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("offenders", [{0}, {100}, {255}, {20, 21}, {3, 77, 130, 200}], ids=str)
-def test_the_offenders_alone_are_set_aside_whatever_the_batch_limit(cursed: Cursed, offenders: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("offenders", "names"),
+    [({0}, False), ({100}, True), ({255}, False), ({20, 21}, True), ({3, 77, 130, 200}, False)],
+    ids=str,
+)
+def test_the_offenders_alone_are_set_aside_whatever_the_batch_limit(
+    cursed: Cursed, monkeypatch: pytest.MonkeyPatch, offenders: set[int], names: bool
+) -> None:
+    monkeypatch.setattr(cursed, "names", names)
     records = arrived(offenders)
 
     runs = {batch: run(cursed, records, batch) for batch in (1, 7, EVENTS)}
@@ -194,6 +205,61 @@ def test_halving_keeps_exactly_what_can_be_scored(n: int, marked: set[int]) -> N
     else:
         assert scored.predictions.columns["time"]["score"].tolist() == [at for at in range(n) if at not in marked]
         assert scored.predictions.carried["seen"].sum() == n - len(marked)
+
+
+@given(st.integers(1, 120), st.sets(st.integers(0, 119), max_size=8), st.sets(st.integers(0, 119), max_size=3))
+def test_names_are_checked(n: int, marked: set[int], spoilt: set[int]) -> None:
+    marked = {at for at in marked if at < n}
+    seen: list[int] = []
+
+    def score(features: FeatureBatch) -> PredictionBatch:
+        """Names those marked, what their users do then, and some who are only beside them."""
+        times = features.event_time_ms
+        if guilty := [at for at, time in enumerate(times.tolist()) if time in marked]:
+            after = {
+                later for at in guilty for later in np.flatnonzero(features.row == features.row[at]) if later >= at
+            }
+            raise NotFiniteError("no", after | {at for at, time in enumerate(times.tolist()) if time in spoilt})
+        for user, time in zip(features.row.tolist(), times.tolist(), strict=True):
+            first = int(np.searchsorted(features.row, user))
+            if time == times[first]:  # everything before is history, with what was set aside
+                assert features.history_time_ms[user][-(time % 3) :].tolist() == list(range(time - time % 3, time)) or (
+                    time % 3 == 0
+                )
+        seen.extend(times.tolist())
+        carried = features.carried.copy()
+        np.add.at(carried["seen"], features.row, 1)
+        columns = {"time": {"score": times}}
+        return PredictionBatch(columns, np.ones((len(times), 4), np.float32), carried, np.zeros(len(times), bool), 0)
+
+    scored = isolate(score, _features(n))
+
+    assert set(np.flatnonzero(~scored.kept).tolist()) == marked
+    good = [at for at in range(n) if at not in marked]
+    assert sorted(seen) == good
+    assert (scored.predictions is None) == (not good)
+    if scored.predictions is not None:
+        assert scored.predictions.columns["time"]["score"].tolist() == good
+        assert scored.predictions.carried["seen"].tolist() == [
+            sum(at in good for at in range(first, min(first + 3, n))) for first in range(0, n, 3)
+        ]
+
+
+def test_what_is_named_costs_a_pass_each_and_three_of_all() -> None:
+    marked, passes = set(range(10, 900, 50)), 0
+
+    def score(features: FeatureBatch) -> PredictionBatch:
+        nonlocal passes
+        passes += 1
+        if guilty := [at for at, time in enumerate(features.event_time_ms.tolist()) if time in marked]:
+            raise NotFiniteError("no", guilty)
+        n = len(features)
+        return PredictionBatch({}, np.ones((n, 4), np.float32), features.carried, np.zeros(n, bool), 0)
+
+    scored = isolate(score, _features(900))
+
+    assert set(np.flatnonzero(~scored.kept).tolist()) == marked
+    assert passes == len(marked) + 3
 
 
 def test_a_model_that_scores_nothing_is_broken_and_sets_nothing_aside() -> None:
