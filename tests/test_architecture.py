@@ -4,6 +4,7 @@ import ast
 import importlib
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,6 +119,13 @@ def test_nothing_is_loaded_that_can_run_code() -> None:
         assert not {name.split(".")[0] for name in imports(path)} & UNSAFE_MODULES, path
         text = (ROOT / path).read_text("utf-8")
         assert not re.search(r"\btorch\.(load|save)\(|allow_pickle=True|(?<![.\w])(eval|exec)\(", text), path
+
+
+def test_a_worker_loads_no_compiler() -> None:
+    """It takes seconds and hundreds of MB, and nothing of ours is compiled by torch."""
+    look = "import sys, stream_app.worker.worker; print({'torch._dynamo', 'triton'} & sys.modules.keys())"
+    told = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "set()"
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:

@@ -6,8 +6,10 @@ which is slow and for tests.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -21,17 +23,22 @@ from encoders.language.packing import SIZES, Bucket, buckets, chosen, opened, pa
 if TYPE_CHECKING:
     from encoders.language.transformer import Tokens
 
-try:
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:  # before torch 2.10
-    varlen_attn = None  # type: ignore[assignment]
-
 PARTS = ("query", "key", "value")
+
+
+@cache
+def kernel() -> Callable[..., Any] | None:
+    """`varlen_attn`, None before torch 2.10. Imported when asked for: it brings the compiler along, for seconds."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
 
 
 def able(bert: Bert, device: torch.device) -> bool:
     """Whether the device and this torch have the kernel for this model."""
-    return device.type == "cuda" and varlen_attn is not None and bert.width // bert.shape.heads % 8 == 0
+    return device.type == "cuda" and kernel() is not None and bert.width // bert.shape.heads % 8 == 0
 
 
 class QuickBert:
@@ -125,9 +132,9 @@ class QuickBert:
 
 def attended(q: Tensor, k: Tensor, v: Tensor, edges: Tensor, longest: int) -> Tensor:
     """Attention (tokens, heads, d) of every text to itself."""
-    if q.is_cuda:
+    if (varlen := kernel() if q.is_cuda else None) is not None:
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):
-            return cast(Tensor, varlen_attn(q, k, v, edges, edges, longest, longest))
+            return cast(Tensor, varlen(q, k, v, edges, edges, longest, longest))
     parts = []
     for a, b in pairwise(edges.tolist()):
         one, other, values = (part[a:b].transpose(0, 1) for part in (q, k, v))

@@ -42,7 +42,8 @@ def questions_of(examples: Sequence[Example]) -> Questions:
         names, table, before = rows_of(example.features)
         common = [(getattr(example.features, kind)[:, None] == known[None]).astype(np.float32) for kind, known in kinds]
         tables.append(np.concatenate([table, *common], 1))
-        ask = (example.outcomes.purchase, example.features.row + shift, last_of(example.features, before), before)
+        final = last_of(example.features, before)
+        ask: tuple[NDArray[Any], ...] = (example.outcomes.purchase, example.features.row + shift, final, before)
         for column, values in zip(columns_, ask, strict=True):
             column.append(values)
         shift += len(example.features.carried)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
 import numpy as np
@@ -37,12 +39,31 @@ TASK = OWN + b"task"
 IDENTITIES = OWN + b"ids"
 ESCAPED = OWN + b"user"  # before a user id that begins with OWN
 FORMAT = 1
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def alone(
+    method: Callable[Concatenate[TaskState, P], T],
+) -> Callable[Concatenate[TaskState, P], T]:
+    """A method that changes users or windows, or reads them on another thread: one at a time."""
+
+    @wraps(method)
+    def locked(state: TaskState, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with state.lock:
+            return method(state, *args, **kwargs)
+
+    return locked
 
 
 class TaskState:
-    """Use it in this order: admit; per segment close, update, features, carry; then close, open_windows, changes."""
+    """Use it in this order: admit; per segment close, update, features, carry; then close, open_windows, changes.
+
+    One thread uses it; `known` alone is for any.
+    """
 
     def __init__(self, settings: StateSettings, *, carried: np.dtype[Any], history: int, inputs: int = 4) -> None:
+        self.lock = threading.RLock()
         self._settings = settings
         self._inputs = inputs
         self._sweep_ms = max(settings.tumbling_ms, settings.user_ttl_ms // 30)
@@ -97,6 +118,7 @@ class TaskState:
             published=self._published,
         )
 
+    @alone
     def update(self, events: EventBatch) -> UserRows:
         """Apply accepted events to their users and windows."""
         found = self._users.rows_of(events.user.tolist())
@@ -158,6 +180,7 @@ class TaskState:
             self._users.rows["base"]["digest"][rows.row_of_user] = joined.reshape(len(last), -1)
         return features(events, rows, gathered(self._users.rows["carried"], rows.row_of_user)), chain
 
+    @alone
     def carry(
         self,
         rows: UserRows,
@@ -194,6 +217,7 @@ class TaskState:
         touched = touched[(rows["owner"][touched] >= 0) & (rows["dirty"][touched] > 0)]
         return self._batch(touched, is_final=False)
 
+    @alone
     def close(self, watermark_ms: int | None = None) -> WindowBatch:
         """Final records due by that watermark (a segment's, else the clock's); what nothing can reach is freed."""
         watermark_ms = self._clock.watermark_ms if watermark_ms is None else watermark_ms
@@ -206,6 +230,7 @@ class TaskState:
             self._sweep(day - self._settings.user_ttl_ms)
         return finals
 
+    @alone
     def tick(self, now_ms: int) -> WindowBatch:
         """Look at the clock without events: inputs may go idle, and final records fall due by the idle clock."""
         self._clock.look(now_ms)
@@ -221,6 +246,7 @@ class TaskState:
             {**due.supersedes, **shifted},
         )
 
+    @alone
     def due_signals(self, windows: WindowBatch, index: Ints, slot: Ints, cooldown_ms: int) -> NDArray[np.bool_]:
         """(m,) which signals of these windows (by position, by place) are news: not told about that user for so long.
 
@@ -239,6 +265,7 @@ class TaskState:
             self._changed.append(np.unique(owner[first]))
         return first
 
+    @alone
     def changes(self) -> Changes:
         """What to write to the changelog since the last call; None deletes."""
         changes: Changes = [
@@ -289,6 +316,7 @@ class TaskState:
         chunks = {IDENTITIES + at.to_bytes(8, "big"): packed for at, packed in self._identities.chunks()}
         return chunks | ({TASK: self._recorded} if self._recorded else {})
 
+    @alone
     def restore(
         self,
         pairs: Iterable[tuple[bytes, bytes | None]],
@@ -327,6 +355,12 @@ class TaskState:
             layout.load(self._users, self._windows, users, columns, watermark_ms=watermark_ms, kept=older)
         ids = [key.removeprefix(ESCAPED) for key in kept]
         layout.unpack(self._users, self._windows, ids, list(kept.values()), watermark_ms=self._clock.watermark_ms)
+
+    @alone
+    def known(self, user: str) -> tuple[dict[str, Any], WindowBatch] | None:
+        """`user` and `windows_of` at one moment, on any thread; None for a stranger."""
+        found = self.user(user)
+        return None if found is None else (found, self.windows_of(user))
 
     def user(self, user: str) -> dict[str, Any] | None:
         """What is known about a user, for people; None for a stranger."""

@@ -21,8 +21,6 @@ SLICE = 100
 """Records read before others have their turn."""
 WAIT_MS = 500
 """How long the broker may hold a fetch: nobody is in a hurry."""
-SMALL_BYTES, JPEG = 8 << 10, b"\xff\xd8\xff"
-"""A photo like that is held as it came."""
 REMEMBERED = 100_000
 """Offsets of bad records per partition; those before are with the task or were lost to memory."""
 
@@ -99,11 +97,7 @@ class CatalogueLog:
                 bad.append(record.offset)
                 del bad[:-REMEMBERED]
             else:
-                place = (record.partition, record.offset)
-                self._shelf.put(product, item, place)
-                data = item.image.data if item is not None and item.image is not None else None
-                if data is not None and len(data) <= SMALL_BYTES and data.startswith(JPEG):
-                    self._shelf.keep(product, place, data)  # need not be read again
+                self._shelf.put(product, item, (record.partition, record.offset))
         self._metrics.catalogue.set(len(self._shelf))
 
     async def _hand_over(self) -> None:

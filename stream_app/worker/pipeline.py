@@ -178,10 +178,10 @@ class Pipeline:
         return self.state.own() | self._noted | self.refusals.own()
 
     def describe(self, user: str) -> dict[str, Any] | None:
-        """The user's state with what their windows say now; None for a stranger."""
-        found, windows = self.state.user(user), self.state.windows_of(user)
-        if found is None:
+        """The user's state with what their windows say now, on any thread; None for a stranger."""
+        if (known := self.state.known(user)) is None:
             return None
+        found, windows = known
         score, signals = derive(windows, self._signals)
         said = zip(score.tolist(), signals, funnel_step(windows).tolist(), complaint_topics(windows), strict=True)
         for shown, (figure, names, step, topics) in zip(found["windows"], said, strict=True):

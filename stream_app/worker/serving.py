@@ -1,7 +1,7 @@
 """What the HTTP surface answers from: last predictions, merged insights, the catalogue, and whose state lives where.
 
 Answers are given on the web server's loop. What they read here is replaced or copied whole, never half written; a
-user's state alone is read on the worker's loop, between two steps of its tasks.
+user's state is read between two changes of it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import asyncio
 import inspect
 from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -33,7 +32,6 @@ USERS, PREDICTIONS = 20_000, 5
 WINDOWS = 48
 """Windows of insights kept."""
 FACTS = ("title", "category", "brand", "price", "currency")
-T = TypeVar("T")
 _PART = msgspec.json.Decoder(Part).decode
 Described = tuple[dict[str, Any], list[bytes]]
 """A user's state and last predictions, the newest first."""
@@ -91,7 +89,7 @@ class Serving:
 
     async def user(self, user: str) -> Mapping[str, Any] | None:
         """State, windows with what they say, last predictions and why; None where this worker does not know them."""
-        if (described := await self._on_loop(lambda: self._describe(user))) is None:
+        if (described := self._describe(user)) is None:
             return None
         found, values = described
         last = [orjson.loads(value) for value in values]
@@ -105,7 +103,7 @@ class Serving:
     async def recommendations(self, user: str) -> Mapping[str, Any] | None:
         """Those of the last prediction, else what is trending; None where this worker does not know the user."""
         key = user.encode()
-        if partition_of(key, self._partitions) not in self._pipelines():
+        if (pipe := self._pipelines().get(partition_of(key, self._partitions))) is None:
             return None
         if held := list(self._last.get(key, ())):
             last = orjson.loads(held[-1])
@@ -116,7 +114,7 @@ class Serving:
                 **made,
                 "items": self._listed(last["outputs"].get("recommendations", [])),
             }
-        if not await self._on_loop(lambda: any(key in pipe.state for pipe in self._pipelines().values())):
+        if pipe.state.known(user) is None:
             return None
         trends = next((part.cells for part in self.insights("trending_items") if part.cells), [])[:10]
         items = [{"product_id": cell.key, "score": None, "rank": at} for at, cell in enumerate(trends, start=1)]
@@ -149,21 +147,9 @@ class Serving:
         return self._urls.get(partition_of(user.encode(), self._partitions))
 
     def _describe(self, user: str) -> Described | None:
-        found = next((found for p in self._pipelines().values() if (found := p.describe(user)) is not None), None)
+        pipe = self._pipelines().get(partition_of(user.encode(), self._partitions))
+        found = None if pipe is None else pipe.describe(user)
         return None if found is None else (found, [*reversed(self._last.get(user.encode(), ()))])
-
-    async def _on_loop(self, work: Callable[[], T]) -> T:
-        """The work done on the worker's loop, in one go: a task of its own would wait for another turn."""
-        answer: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                answer.set_result(work())
-            except Exception as error:
-                answer.set_exception(error)
-
-        self._loop.call_soon_threadsafe(run)
-        return await asyncio.wrap_future(answer)
 
     def _listed(self, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """With what the catalogue says, and where to ask for the photo."""

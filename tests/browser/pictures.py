@@ -11,7 +11,8 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.browser.test_live_page import FLAGS, no_console_error, painted, scheme, size, text
+from tests.browser.conftest import FLAGS
+from tests.browser.test_live_page import no_console_error, painted, scheme, size, text
 
 VIEWS = (("live-light", "light", 1280, 1000), ("live-dark", "dark", 1280, 1000), ("live-phone", "light", 390, 1500))
 

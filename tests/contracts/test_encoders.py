@@ -84,6 +84,8 @@ def test_every_encoder_file_is_registered() -> None:
         "linear",
         "look_back",
         "recurrence",
+        "graphs",
+        "tensors",
     }
     assert files == set(ENCODERS) == set(SAMPLES)
 
