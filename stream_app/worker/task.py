@@ -201,7 +201,8 @@ class Task:
             return None
         if waiting < self._settings.batch_events:
             committing = self._commit is not None and not self._commit.done()
-            if committing or now_s < self._due_s():
+            few = self._waiting_everywhere() < self._settings.pace_events
+            if now_s < self._due_s() or (committing and few):
                 return None
         expecting = self._expecting()
         taken = self._inbox.take(self._settings.batch_events, expecting)
