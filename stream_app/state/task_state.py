@@ -59,7 +59,7 @@ def alone(
 class TaskState:
     """Use it in this order: admit; per segment close, update, features, carry; then close, open_windows, changes.
 
-    One thread uses it; `known` alone is for any.
+    One thread uses it; `known` and `in` are for any.
     """
 
     def __init__(self, settings: StateSettings, *, carried: np.dtype[Any], history: int, inputs: int = 4) -> None:
@@ -82,6 +82,7 @@ class TaskState:
     def __len__(self) -> int:
         return len(self._users)
 
+    @alone
     def __contains__(self, user: bytes) -> bool:
         return self._users.find(user) is not None
 

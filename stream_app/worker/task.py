@@ -180,13 +180,10 @@ class Task:
                     await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
                 elif time.monotonic() >= next_tick_s:
                     next_tick_s = time.monotonic() + tick_s
-                    publication = self.pipeline.tick(now_ms=_now_ms())
-                    if publication is not None:
-                        self._begin()
-                    await self._advance(publication, None)
+                    await self._tell(self.pipeline.tick(now_ms=_now_ms()))
                 else:
                     await self._wait(next_tick_s)
-            await self._advance(self.pipeline.leave(), None)
+            await self._tell(self.pipeline.leave())
             await self._settle()
         except Exception as error:  # the state may be ahead of the log
             self._crash(error)
@@ -234,6 +231,12 @@ class Task:
             timeout_s = min(timeout_s, max(self._due_s() - now_s, MERGE_S))
         await asyncio.wait(waiters, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
+
+    async def _tell(self, publication: Publication | None) -> None:
+        """Publish what came of no batch; a checkpoint must know of it as of one."""
+        if publication is not None:
+            self._begin()
+        await self._advance(publication, None)
 
     async def _advance(self, publication: Publication | None, taken: Taken | None) -> None:
         """Start the commit of this batch once the last one is through."""
