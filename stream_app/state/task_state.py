@@ -39,6 +39,8 @@ TASK = OWN + b"task"
 IDENTITIES = OWN + b"ids"
 ESCAPED = OWN + b"user"  # before a user id that begins with OWN
 FORMAT = 1
+MOST_FINALS = 4_096
+"""Of one look at the idle clock: a million users who fall silent together need not fit into one transaction."""
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -233,9 +235,12 @@ class TaskState:
 
     @alone
     def tick(self, now_ms: int) -> WindowBatch:
-        """Look at the clock without events: inputs may go idle, and final records fall due by the idle clock."""
+        """Look at the clock without events: inputs may go idle, and final records fall due by the idle clock.
+
+        Of these at most MOST_FINALS; when as many or more come back, call again.
+        """
         self._clock.look(now_ms)
-        due, idle = self.close(), self._finals(self._clock.idle_clock_ms(now_ms))
+        due, idle = self.close(), self._finals(self._clock.idle_clock_ms(now_ms), MOST_FINALS)
         if not len(due) or not len(idle):
             return due if len(due) else idle
         shifted = {at + len(due): finals for at, finals in idle.supersedes.items()}
@@ -441,8 +446,8 @@ class TaskState:
             "tumbling_ms": settings.tumbling_ms,
         }
 
-    def _finals(self, clock_ms: int) -> WindowBatch:
-        due = self._windows.due(clock_ms)
+    def _finals(self, clock_ms: int, most: int | None = None) -> WindowBatch:
+        due = self._windows.due(clock_ms, most)
         if not len(due):
             return self._batch(due, is_final=True)
         supersedes = self._windows.emit(due)

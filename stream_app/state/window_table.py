@@ -118,11 +118,13 @@ class WindowTable:
         self._next_due = min(self._next_due, int(due_ms.min(initial=EVER)))
         self._next_free = min(self._next_free, int(self._free_at[windows].min(initial=EVER)))
 
-    def due(self, clock_ms: int) -> Ints:
-        """Windows that owe a final record, by end."""
+    def due(self, clock_ms: int, most: int | None = None) -> Ints:
+        """Windows that owe a final record, by end; the first `most` of them."""
         if clock_ms < self._next_due:
             return np.zeros(0, np.int64)
         windows = np.flatnonzero(self._due[: self._top] <= clock_ms)
+        if most is not None and len(windows) > most:
+            windows = np.sort(windows[np.argpartition(self._due[windows], most)[:most]])
         return windows[np.argsort(self._due[windows], kind="stable")]
 
     def emit(self, windows: Ints) -> dict[int, tuple[Final, ...]]:

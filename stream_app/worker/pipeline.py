@@ -42,7 +42,7 @@ from stream_app.signals.next_best_action import next_best_action
 from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.state.checkpoint import Checkpoint
-from stream_app.state.task_state import TASK
+from stream_app.state.task_state import MOST_FINALS, TASK
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import without
 from stream_app.worker.overload import Overload
@@ -83,6 +83,7 @@ class Publication:
     tiers: Counter[str] = field(default_factory=Counter)
     arrivals_ms: list[NDArray[np.int64]] = field(default_factory=list)  # Kafka times of what was predicted
     names_log: bool = False  # its changelog records say of which log they are
+    goes_on: bool = False  # more of the kind is due at once
 
     @property
     def size(self) -> int:
@@ -223,6 +224,7 @@ class Pipeline:
         if not len(finals) and self._advert is None and not out.outputs and not self.state.touched:
             return None
         self._engage(out, finals)
+        out.goes_on = len(finals) >= MOST_FINALS
         self._update_open(out, now_ms)
         out.outputs += self._changelog(out)
         return out

@@ -179,8 +179,9 @@ class Task:
                     self._begin()
                     await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
                 elif time.monotonic() >= next_tick_s:
-                    next_tick_s = time.monotonic() + tick_s
-                    await self._tell(self.pipeline.tick(now_ms=_now_ms()))
+                    told = self.pipeline.tick(now_ms=_now_ms())
+                    next_tick_s = time.monotonic() + (0 if told is not None and told.goes_on else tick_s)
+                    await self._tell(told)
                 else:
                     await self._wait(next_tick_s)
             await self._tell(self.pipeline.leave())

@@ -9,6 +9,7 @@ import pytest
 
 from stream_app.errors import SettingsError, StateError
 from stream_app.state import ACCEPTED, StateSettings, TaskState, WindowBatch
+from stream_app.state.task_state import MOST_FINALS
 from stream_app.state.windows import SKETCH
 from tests.stream_app.state.streams import CARRIED, HISTORY, NOW_MS, SMALL, Outcome, Shop, apply, batch, new_state, run
 
@@ -125,6 +126,17 @@ def test_the_idle_clock_closes_silent_sessions_once_and_never_makes_an_event_lat
     assert {at: [tuple(f) for f in finals] for at, finals in again.supersedes.items()} == {
         int(np.flatnonzero(again.rows["kind"] == 0)[0]): [(0, 100, 1)]
     }
+
+
+def test_many_silent_sessions_close_in_parts_by_their_end_each_once() -> None:
+    users = MOST_FINALS + 10
+    state = fed(*(Shop(user, user % 7, user + 1) for user in range(users)), settings=SMALL)
+    parts = [state.tick(NOW_MS + 60_000) for _ in range(4)]
+    assert [len(part) for part in parts] == [MOST_FINALS, MOST_FINALS, 20, 0]
+    ends = np.concatenate([part.rows["end_ms"] for part in parts])
+    assert (np.diff(ends) >= 0).all()
+    told = {(user, kind) for part in parts for user, kind in zip(part.users, part.rows["kind"].tolist(), strict=True)}
+    assert len(told) == 2 * users
 
 
 def test_an_idle_input_stops_holding_the_watermark_and_comes_back() -> None:
