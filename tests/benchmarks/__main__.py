@@ -122,6 +122,15 @@ def run_serving(options: argparse.Namespace) -> dict[str, Any]:
     return {"work": "serving", "ours": ours, "peers": {}}
 
 
+def run_fairness(options: argparse.Namespace) -> dict[str, Any]:
+    """Everybody's latency beside a hot user, and beside heavy texts."""
+    from tests.benchmarks.fairness import fairness
+
+    rate = options.rate or 500
+    ours = fairness(rate=rate, seconds=options.seconds, turns=options.turns, partitions=options.partitions)
+    return {"work": "fairness", "ours": ours, "peers": {}}
+
+
 def run_dashboards(options: argparse.Namespace) -> dict[str, Any]:
     """Every panel on a real Prometheus."""
     from tests.benchmarks.dashboards import dashboards
@@ -143,6 +152,7 @@ WORKS = {
     "soak": run_soak,
     "poison": run_poison,
     "serving": run_serving,
+    "fairness": run_fairness,
     "dashboards": run_dashboards,
     "gpu": run_gpu,
 }
@@ -190,10 +200,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15, help="how long a rate is held")
     parser.add_argument("--minutes", type=int, default=30, help="soak: how long")
     parser.add_argument(
-        "--rate", type=int, help="serving, dashboards: events per second, 500; soak: instead of half of what it drained"
+        "--rate",
+        type=int,
+        help="serving, fairness, dashboards: events per second, 500; soak: instead of half of what it drained",
     )
     parser.add_argument("--asks", type=float, default=25, help="serving: requests per second of each kind")
-    parser.add_argument("--turns", type=int, default=2, help="windows, poison: how often each has its turn")
+    parser.add_argument("--turns", type=int, default=2, help="windows, poison, fairness: how often each has its turn")
     parser.add_argument("--limit", type=float, default=60, help="windows: seconds after which a turn is ended")
     parser.add_argument("--peers", nargs="*", help="these only; none without names")
     parser.add_argument("--picture", type=Path, help="windows: a plot to this file (PNG)")

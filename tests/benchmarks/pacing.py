@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from stream_app.producers.publish import Encoded
 from stream_app.transport.log_reader import LogReader
@@ -27,6 +28,22 @@ async def at_rate(
     system: System, pids: Sequence[int], pending: Iterator[Encoded], rate: int, seconds: float
 ) -> dict[str, Any]:
     """p50, p99, p99.9 after the first WARM_S, how many never came, and the cores of each process tree of `pids`."""
+    began = cores_since(pids)
+    taken: list[list[float]] = []
+    batch = list(islice(pending, int(rate * (seconds + WARM_S))))
+    took_ms = await answered(system, batch, rate, sent=lambda: taken.append(cores(began, cores_since(pids))))
+    return percentiles(np.array(list(took_ms.values()))) | {"n": len(took_ms), "cores": taken[0]}
+
+
+def percentiles(took_ms: NDArray[np.float64]) -> dict[str, float]:
+    """Milliseconds by name."""
+    return dict(zip(("p50_ms", "p99_ms", "p99.9_ms"), np.percentile(took_ms, [50, 99, 99.9]).round(1), strict=True))
+
+
+async def answered(
+    system: System, batch: Sequence[Encoded], rate: int, *, sent: Callable[[], object] = lambda: None
+) -> dict[str, float]:
+    """Milliseconds from Kafka's time of each event sent after the first WARM_S to its prediction, by event id."""
     settings, seen = system.settings, dict[str, float]()
     reader = LogReader(settings.broker, [(system.names.predictions, p) for p in range(settings.topics.partitions)])
     await reader.start()
@@ -34,19 +51,16 @@ async def at_rate(
         pass
     following = asyncio.create_task(_follow(reader, seen))
     try:
-        batch = list(islice(pending, int(rate * (seconds + WARM_S))))
-        first_ms, began = time.time_ns() // 1_000_000, cores_since(pids)
+        first_ms = time.time_ns() // 1_000_000
         await system.send(batch, f"{rate}/s")
-        taken = cores(began, cores_since(pids))
+        sent()
         await asyncio.sleep(LAST_S)
         arrived = await _sent(system, first_ms + int(WARM_S * 1000))
     finally:
         following.cancel()
         await asyncio.wait([following])
         await reader.stop()
-    taken_ms = np.array([seen[event] - sent for event, sent in arrived.items() if event in seen])
-    p50, p99, p999 = np.percentile(taken_ms, [50, 99, 99.9]).round(1).tolist()
-    return {"p50_ms": p50, "p99_ms": p99, "p99.9_ms": p999, "n": len(taken_ms), "cores": taken}
+    return {event: seen[event] - sent_ms for event, sent_ms in arrived.items() if event in seen}
 
 
 def cores_since(pids: Sequence[int]) -> tuple[float, ...]:
