@@ -4,10 +4,14 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stream_app.broker import EmbeddedBroker
+
+if TYPE_CHECKING:
+    from tests.kafka.workers import System
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -35,6 +39,22 @@ def broker() -> Iterator[EmbeddedBroker]:
 def topic_prefix() -> str:
     """A prefix (ending in a dot) that no other test uses, for topics, groups and transactional ids."""
     return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+def partitions() -> int:
+    """Of the topics of `system`; a module may say otherwise."""
+    return 4
+
+
+@pytest.fixture
+def system(broker: EmbeddedBroker, topic_prefix: str, partitions: int, tmp_path: Path) -> "Iterator[System]":
+    """Topics of its own on the shared broker, and the workers that are started on them."""
+    from tests.kafka.workers import System, settings_for
+
+    running = System(settings_for(broker.url, topic_prefix, tmp_path, partitions=partitions), tmp_path)
+    yield running
+    running.stop()
 
 
 @pytest.fixture

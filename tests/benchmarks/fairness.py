@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec.json
 import numpy as np
 import orjson
 
-from stream_app.broker import EmbeddedBroker
-from stream_app.demo.stack import WorkerProcess, worker_environment
 from stream_app.producers.publish import Encoded
 from tests.benchmarks.full import stream
 from tests.benchmarks.pacing import WARM_S, answered, percentiles
-from tests.kafka.workers import System, settings_for, until
+from tests.benchmarks.running import Running, running
 
 HOT_EVERY = 5
 """One event in so many is the hot user's."""
@@ -30,25 +26,18 @@ KINDS = ("even", "hot", "even", "heavy", "even")
 
 def fairness(*, rate: int, seconds: float, turns: int, partitions: int) -> dict[str, Any]:
     """p50 and p99 of the same kind of events in each pace: neither reviews nor those that the hot user gets."""
-    with TemporaryDirectory() as folder, EmbeddedBroker(partitions=partitions) as broker:
-        settings = settings_for(broker.url, "fairness.", Path(folder), partitions=partitions)
-        system = System(settings, Path(folder))
-        asyncio.run(system.create_topics())
-        worker = WorkerProcess(Path(folder) / "worker.log", worker_environment(settings))
-        worker.start()
-        try:
-            took_ms = asyncio.run(_measure(system, worker, rate, seconds, turns))
-        finally:
-            worker.stop()
+    with running("fairness", partitions=partitions) as at_work:
+        took_ms = asyncio.run(_measure(at_work, rate, seconds, turns))
     found: dict[str, Any] = {kind: percentiles(took) | {"n": len(took)} for kind, took in took_ms.items()}
     ratios = {kind: round(found[kind]["p99_ms"] / found["even"]["p99_ms"], 2) for kind in ("hot", "heavy")}
     return {"events_per_s": rate, "p99_over_even": ratios, **found}
 
 
 async def _measure(
-    system: System, worker: WorkerProcess, rate: int, seconds: float, turns: int
+    at_work: Running, rate: int, seconds: float, turns: int
 ) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    await until(lambda: '"assigned"' in worker.log_file.read_text(), deadline_s=120)
+    await at_work.assigned()
+    system = at_work.system
     count = int(rate * (seconds + WARM_S))
     pending = stream("simulator", None, events=count * (turns * len(KINDS) + 1))
     await answered(system, list(islice(pending, count)), rate)  # warms

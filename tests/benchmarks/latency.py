@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from stream_app.broker import EmbeddedBroker
-from stream_app.demo.stack import WorkerProcess, worker_environment
 from stream_app.producers.account import account
 from tests.benchmarks.full import OUTPUTS, read, stream
 from tests.benchmarks.pacing import INPUTS, WARM_S, at_rate, cores, cores_since
 from tests.benchmarks.processes import resident_mib
-from tests.kafka.workers import System, settings_for, until
+from tests.benchmarks.running import Running, running
 
 IDLE_S = 6.0
 
 
 def latency(*, rates: Sequence[int], seconds: float, partitions: int) -> dict[str, Any]:
     """The figures of the highest rate, and under `<rate>/s` those of each; `cores` are of worker and broker."""
-    with TemporaryDirectory() as folder, EmbeddedBroker(partitions=partitions) as broker:
-        settings = settings_for(broker.url, "latency.", Path(folder), partitions=partitions)
-        system = System(settings, Path(folder))
-        asyncio.run(system.create_topics())
-        worker = WorkerProcess(Path(folder) / "worker.log", worker_environment(settings))
-        worker.start()
-        assert worker.process is not None
-        assert broker.pid is not None
-        try:
-            return asyncio.run(_measure(system, worker, (worker.process.pid, broker.pid), rates, seconds))
-        finally:
-            worker.stop()
+    with running("latency", partitions=partitions) as found:
+        return asyncio.run(_measure(found, rates, seconds))
 
 
-async def _measure(
-    system: System, worker: WorkerProcess, pids: tuple[int, int], rates: Sequence[int], seconds: float
-) -> dict[str, Any]:
-    await until(lambda: '"assigned"' in worker.log_file.read_text(), deadline_s=120)
+async def _measure(found: Running, rates: Sequence[int], seconds: float) -> dict[str, Any]:
+    system, pids = found.system, found.pids
+    await found.assigned()
     await asyncio.sleep(3)
     began = cores_since(pids)
     await asyncio.sleep(IDLE_S)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import orjson
 
-from stream_app.broker import EmbeddedBroker
 from stream_app.cli.produce import send
-from stream_app.demo.stack import WorkerProcess, worker_environment
 from stream_app.producers.publish import Encoded, Speed, encode
 from stream_app.producers.simulate import simulate
 from stream_app.transport.log_reader import LogReader
 from tests.benchmarks.processes import resident_mib
-from tests.kafka.workers import System, settings_for, until
+from tests.benchmarks.running import Running, running
+from tests.kafka.workers import until
 
 START_MS = 1_700_000_000_000
 BACKLOG = 40_000
@@ -33,24 +30,13 @@ Told = Callable[[str], object]
 
 def soak(*, minutes: int, partitions: int, rate: int | None = None, told: Told = lambda _: None) -> dict[str, Any]:
     """Figures per minute; growth and drift compare the last third with the third before it, after the first."""
-    with TemporaryDirectory() as folder, EmbeddedBroker(partitions=partitions) as broker:
-        settings = settings_for(broker.url, "soak.", Path(folder), partitions=partitions)
-        system = System(settings, Path(folder))
-        asyncio.run(system.create_topics())
-        worker = WorkerProcess(Path(folder) / "worker.log", worker_environment(settings))
-        worker.start()
-        assert worker.process is not None
-        assert broker.pid is not None
-        try:
-            return asyncio.run(_soak(system, worker, (worker.process.pid, broker.pid), minutes, rate, told))
-        finally:
-            worker.stop()
+    with running("soak", partitions=partitions) as found:
+        return asyncio.run(_soak(found, minutes, rate, told))
 
 
-async def _soak(
-    system: System, worker: WorkerProcess, pids: tuple[int, int], minutes: int, rate: int | None, told: Told
-) -> dict[str, Any]:
-    await until(lambda: '"assigned"' in worker.log_file.read_text(), deadline_s=120)
+async def _soak(found: Running, minutes: int, rate: int | None, told: Told) -> dict[str, Any]:
+    system, pids = found.system, found.pids
+    await found.assigned()
     stream = Stream()
     began_s = time.monotonic()
     await system.send(stream.take(BACKLOG))

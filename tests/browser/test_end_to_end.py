@@ -2,31 +2,22 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
-from stream_app.broker import EmbeddedBroker
 from stream_app.producers.publish import encode
 from stream_app.transport.connection import client_options
 from tests.browser.test_live_page import console, no_console_error, size, text
-from tests.kafka.workers import System, settings_for, until, url_of
+from tests.kafka.workers import System, until, url_of
 
 pytestmark = pytest.mark.browser
 
 WARMING = 5
 NEW_USERS = 5
-
-
-@pytest.fixture
-def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
-    running = System(settings_for(broker.url, topic_prefix, tmp_path), tmp_path)
-    yield running
-    running.stop()
 
 
 async def click(producer: AIOKafkaProducer, system: System, user: str, number: int) -> None:

@@ -6,20 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import orjson
-import pytest
 
 from stream_app.audit.run import audit, parity
-from stream_app.broker import EmbeddedBroker
 from stream_app.demo.stack import worker_environment
 from stream_app.producers.bad_input import with_bad
 from stream_app.producers.publish import Encoded, encode
 from stream_app.producers.simulate import simulate
 from stream_app.transport import admin
-from tests.kafka.workers import QUICK, System, settings_for, until
+from tests.kafka.workers import QUICK, System, until
 
 START_MS = 1_700_000_000_000
 SKIP_THE_LAST_OF_EACH_FETCH = """
@@ -35,13 +32,6 @@ Task._decode = dishonest
 from stream_app.cli import main
 main()
 """
-
-
-@pytest.fixture
-def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
-    running = System(settings_for(broker.url, topic_prefix, tmp_path), tmp_path)
-    yield running
-    running.stop()
 
 
 def shoppers(events: int) -> list[Encoded]:

@@ -3,27 +3,22 @@
 import asyncio
 import base64
 import io
-from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
 from PIL import Image
 
-from stream_app.broker import EmbeddedBroker
 from stream_app.producers.publish import Encoded, encode
 from stream_app.producers.simulate import simulate
 from stream_app.transport.log_reader import LogReader
-from tests.kafka.workers import System, get, kill, settings_for, until, url_of
+from tests.kafka.workers import System, get, kill, until, url_of
 
 START_MS = 1_700_000_000_000
 
 
 @pytest.fixture
-def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
-    running = System(settings_for(broker.url, topic_prefix, tmp_path, partitions=2), tmp_path)
-    yield running
-    running.stop()
+def partitions() -> int:
+    return 2
 
 
 def photo(shade: int) -> dict[str, str]:

@@ -1,26 +1,17 @@
 """Whatever dies, each event is predicted once and every window counts right."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stream_app.broker import EmbeddedBroker
 from stream_app.producers.publish import Encoded, encode
 from stream_app.producers.replay import replay
 from stream_app.producers.simulate import simulate
-from tests.kafka.workers import System, kill, last_words, one_user_per_partition, settings_for, until
+from tests.kafka.workers import System, kill, last_words, one_user_per_partition, until
 
 START_MS = 1_700_000_000_000
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture
-def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
-    running = System(settings_for(broker.url, topic_prefix, tmp_path), tmp_path)
-    yield running
-    running.stop()
 
 
 def shoppers(events: int) -> list[Encoded]:

@@ -3,26 +3,16 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
 
-from stream_app.broker import EmbeddedBroker
 from stream_app.demo.stack import worker_environment
 from stream_app.producers.publish import encode
 from stream_app.producers.simulate import simulate
-from tests.kafka.workers import System, settings_for
+from tests.kafka.workers import System
 
 START_MS = 1_700_000_000_000
-
-
-@pytest.fixture
-def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
-    running = System(settings_for(broker.url, topic_prefix, tmp_path), tmp_path)
-    yield running
-    running.stop()
 
 
 async def explain(system: System, *arguments: str) -> "subprocess.CompletedProcess[bytes]":

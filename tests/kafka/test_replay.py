@@ -4,15 +4,12 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from stream_app.broker import EmbeddedBroker
 from stream_app.demo.stack import worker_environment
 from stream_app.outputs.topics import TOPICS
 from stream_app.producers.bad_input import with_bad
@@ -20,16 +17,14 @@ from stream_app.producers.publish import encode
 from stream_app.producers.simulate import simulate
 from stream_app.transport import admin
 from stream_app.transport.log_reader import read_all
-from tests.kafka.workers import System, settings_for, until
+from tests.kafka.workers import System, until
 
 START_MS = 1_700_000_000_000
 
 
 @pytest.fixture
-def system(broker: EmbeddedBroker, topic_prefix: str, tmp_path: Path) -> Iterator[System]:
-    running = System(settings_for(broker.url, topic_prefix, tmp_path, partitions=2), tmp_path)
-    yield running
-    running.stop()
+def partitions() -> int:
+    return 2
 
 
 async def replay(system: System, *arguments: str) -> subprocess.CompletedProcess[bytes]:
