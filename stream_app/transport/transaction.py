@@ -106,9 +106,10 @@ class TaskProducer:
         for one in delivered:
             one.cancel()
         met = [one.exception() for one in delivered if not one.cancelled()]
-        cause = next(filter(None, met), error) if isinstance(error, IllegalOperation) else error
-        if isinstance(cause, ProducerFenced):
+        if isinstance(error, IllegalOperation):
+            error = next((one for one in met if isinstance(one, Exception)), error)
+        if isinstance(error, ProducerFenced):
             return StateError(f"task {self._partition} has another owner")
-        if isinstance(cause, tuple(DENIED)):
-            return failure(cause, f"transaction of task {self._partition}", operation="WRITE")
-        return StateError(f"transaction of task {self._partition} failed: {cause!r}")
+        if isinstance(error, tuple(DENIED)):
+            return failure(error, f"transaction of task {self._partition}", operation="WRITE")
+        return StateError(f"transaction of task {self._partition} failed: {error!r}")
