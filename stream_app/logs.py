@@ -26,6 +26,9 @@ SPEAKING_ERRORS = (StreamAppError, OSError)
 """Errors whose message is about systems, not about an event."""
 LONGEST = 200
 EVERY_S, MOST_SAID = 10.0, 1_000
+PASSING = "retrying. Error: NotEnoughReplicasError"
+"""Of a producer, and no warning: brokers do not take a transaction's records while they write down another part of it,
+which the client sends beside; it tries again after 5 ms (KIP-890; clients of that age are told this error)."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _WORD = re.compile(r"[\w.:/@+=\-\[\]]{1,128}", re.ASCII)
 
@@ -52,6 +55,8 @@ class Seldom(logging.Filter):
         if record.name.partition(".")[0] in OURS or record.exc_info:
             return True
         key = record.name, message(record)
+        if key[1].endswith(PASSING):
+            record.levelno, record.levelname = logging.INFO, "INFO"
         said_s, held = self._said.get(key, (-math.inf, 0))
         if record.created - said_s < EVERY_S:
             self._said[key] = said_s, held + 1

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError, NotEnoughReplicasError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import StateError, StreamAppError
@@ -21,17 +20,6 @@ from stream_app.transport.packing import pack
 Packed = list[tuple[str, int, list[BatchBuilder]]]
 """Closed batches per topic and partition."""
 BATCH_BYTES = 512 << 10
-
-
-def _milder(record: logging.LogRecord) -> bool:
-    """Brokers refuse a transaction's records while they write down another part of it, which the client does beside;
-    it tries again at once (KIP-890: to clients of that age they say NotEnoughReplicas)."""
-    if NotEnoughReplicasError in (record.args or ()):
-        record.levelno, record.levelname = logging.INFO, "INFO"
-    return True
-
-
-logging.getLogger("aiokafka.producer.sender").addFilter(_milder)
 
 
 class TaskProducer:
