@@ -12,6 +12,7 @@ from stream_app.producers.publish import Encoded, encode
 from stream_app.producers.replay import replay
 from stream_app.producers.simulate import simulate
 from stream_app.records import OutputRecord
+from stream_app.transport import admin
 from stream_app.transport.transaction import TaskProducer
 from tests.kafka.workers import System, kill, last_words, one_user_per_partition, settings_for, until
 
@@ -88,10 +89,12 @@ async def test_a_task_that_has_another_owner_says_so_wherever_its_client_meets_t
         await zombie.start()
         await zombie.commit(zombie.pack([OutputRecord(names.predictions, b"u", b"1")]), {})
         await owner.start()
-        # the second topic is not known yet: the client asks for it, and meets the fence meanwhile
-        records = [OutputRecord(name, b"u", b"2") for name in (names.predictions, names.engagement)]
+        later = f"{names.predictions}.later"  # the client waits for it with the rest, and meets the fence meanwhile
+        records = [OutputRecord(name, b"u", b"2") for name in (names.predictions, later)]
+        committing = asyncio.create_task(zombie.commit(zombie.pack(records), {(names.inputs[0], 0): 1}))
+        await admin.create(broker, [admin.TopicPlan(later, 1, 1, {})])
         with pytest.raises(StateError, match="another owner"):
-            await zombie.commit(zombie.pack(records), {(names.inputs[0], 0): 1})
+            await committing
         await owner.commit(owner.pack(records[:1]), {(names.inputs[0], 0): 1})
     finally:
         await zombie.stop()
