@@ -37,6 +37,7 @@ class Acts(NamedTuple):
 
 
 PER_ACT = ("row", "item", "category", "brand", "action", "time_ms", "gap_s", "numerics")
+"""Columns of Acts that hold one row of each event."""
 
 
 class Steps(NamedTuple):
