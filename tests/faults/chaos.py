@@ -18,6 +18,8 @@ FROZEN_S = 12.0
 BROKER_PAUSED_S = 5.0
 RECOVERED_S = 120.0
 LEAST, MOST = 2, 3  # workers between faults
+LONELY = ", others still starting"
+"""Said of a fault that came so soon after another that fewer than LEAST workers had tasks: nobody could take over."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ class Chaos:
     async def strike(self, kind: str) -> Fault:
         """Break, mend, wait until every partition predicts again."""
         start_ms = now_ms()
+        working = sum(has_tasks(worker.log_file.read_text()) for worker in self.running)
         try:
             await KINDS[kind](self)
             await self._flowing(now_ms())
         except AssertionError as error:  # the run goes on: what it did is counted all the same
             self.failed.append(f"{kind}: {error}"[:500])
         end_ms = now_ms()
-        fault = Fault(kind, start_ms, end_ms, self.follower.longest_s(start_ms, end_ms))
+        named = kind if working >= LEAST else f"{kind}{LONELY}"
+        fault = Fault(named, start_ms, end_ms, self.follower.longest_s(start_ms, end_ms))
         self.happened.append(fault)
         return fault
 
