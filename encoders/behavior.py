@@ -36,6 +36,10 @@ class Acts(NamedTuple):
     state: NDArray[np.int8]  # (u, 128) carried, in 127ths
 
 
+PER_ACT = ("row", "item", "category", "brand", "action", "time_ms", "gap_s", "numerics")
+"""Columns of Acts that hold one row of each event."""
+
+
 class Steps(NamedTuple):
     """Acts ready for the device; w <= L is the longest look back that this batch needs."""
 
@@ -81,8 +85,11 @@ class BehaviorEncoder(nn.Module):
         with torch.no_grad():
             self.items.weight[1:].normal_(std=(2 * VECTOR) ** -0.5)
 
-    def prepare(self, track: Acts) -> Steps:
-        """Hash ids to rows, look up each event's ring, plan the recurrence."""
+    def prepare(self, track: Acts, live: NDArray[np.bool_] | None = None) -> Steps:
+        """Hash ids to rows, look up each event's ring, plan the recurrence.
+
+        Events that are not `live` (n,) are there to be looked back at, and have no steps of their own.
+        """
         users, length = track.ring_action.shape
         n = len(track.row)
         longest = int((track.ring_action > 0).sum(1).max(initial=0))
@@ -93,6 +100,10 @@ class BehaviorEncoder(nn.Module):
         past = (track.ring_item, track.ring_action, track.ring_time_ms)
         looks = (look_item, look_action, look_age_s, look_same)
         look_around(track.row, track.item, track.action, track.time_ms, *past, ITEM_ROWS, *looks)
+        if live is not None:
+            look_item, look_action, look_age_s, look_same = (look[live] for look in looks)
+            track = track._replace(**{name: getattr(track, name)[live] for name in PER_ACT})
+            counts = np.bincount(track.row, minlength=users)
         plan = planned(track.row, counts)
         absent = np.isnan(track.numerics)
         gap = track.gap_s.clip(0)

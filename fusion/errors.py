@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import numpy as np
+from numpy.typing import NDArray
+
+from fusion.features import PredictionBatch
 
 
 class NotFiniteError(ValueError):
-    """A head gave NaN or infinity for some event of the batch; the message names a head, `rows` the events, if known.
+    """NaN or infinity for some events of the batch; the message says where, `rows` (k,) which, in order.
 
-    Whatever comes after the event that is to blame, or only beside it, may be among them.
+    With `made`, the answer to all other events, each of them is to blame, and no other event has met it. Without, the
+    first of each user is to blame: what the user did later may only have come after it.
     """
 
-    def __init__(self, message: str, rows: Collection[int] = ()) -> None:
+    def __init__(self, message: str, rows: NDArray[np.int64], made: PredictionBatch | None = None) -> None:
         super().__init__(message)
         self.rows = rows
+        self.made = made
 
 
 class CheckpointError(ValueError):

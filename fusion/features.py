@@ -64,6 +64,10 @@ class FeatureBatch:
         return len(self.row)
 
 
+PER_USER = ("history_item", "history_action", "history_time_ms", "carried")
+"""Columns of a FeatureBatch that hold one row of each user; all others, of each event."""
+
+
 @dataclass(frozen=True)
 class PredictionBatch:
     """Aligned with the events of the FeatureBatch that it answers."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from encoders.image import ImageEncoder, Pictures
 from encoders.protocol import VECTOR
 from encoders.tensors import mapped
 from encoders.voice import Heard, Utterances, VoiceEncoder
-from fusion.features import NO_ACTION, TRACKS, FeatureBatch
+from fusion.features import NO_ACTION, PER_USER, TRACKS, FeatureBatch
 
 MEMORIES = ("text", "voice", "image", "opinion")
 """What is remembered of a user as a vector with its time; an opinion is the last thing reviewed or said aloud."""
@@ -69,6 +69,34 @@ class Inputs:
         return tuple(getattr(self, field.name) for field in fields(self))
 
 
+class Tracks(NamedTuple):
+    """What n events say and show: prepared for the encoders, and which event each vector will be of, per memory."""
+
+    text: Any
+    voice: Heard
+    image: Pictures
+    fresh: dict[str, NDArray[np.int64]]  # the events that have one
+    place: dict[str, NDArray[np.int64]]  # (n,) which of the vectors it is
+    sure: dict[str, NDArray[np.float32]]  # (n,) confidence
+
+    def live(self, vectors: Mapping[str, Tensor]) -> NDArray[np.bool_]:
+        """(n,) the events whose vectors are all finite."""
+        live = np.ones(len(self.place["text"]), bool)
+        for name, events in self.fresh.items():
+            finite = torch.isfinite(vectors[name]).all(-1).numpy()
+            live[events] &= finite[self.place[name][events]]
+        return live
+
+    def of(self, live: NDArray[np.bool_]) -> Tracks:
+        """The same of some events alone, whose vectors stay where they are."""
+        number = np.cumsum(live) - 1
+        return self._replace(
+            fresh={name: number[events[live[events]]] for name, events in self.fresh.items()},
+            place={name: each[live] for name, each in self.place.items()},
+            sure={name: each[live] for name, each in self.sure.items()},
+        )
+
+
 @dataclass(frozen=True)
 class Notes:
     """What stays on the CPU: needed to write the carried state."""
@@ -104,17 +132,9 @@ class Preparation:
         self.does = np.array([name not in SILENT for name in actions] + [True] * (256 - len(actions)))
         self.asks = np.array([name == QUERY for name in actions] + [False] * (256 - len(actions)))
 
-    def __call__(self, features: FeatureBatch, *, images: bool = True, resident: bool = False) -> tuple[Inputs, Notes]:
-        """Inputs for the device and what is needed afterwards; without users' vectors where those are `resident`."""
-        n, users = len(features), len(features.carried)
-        if n == 0:
-            raise ValueError("nothing to prepare")
-        row, carried = features.row, features.carried
-        first = np.searchsorted(row, np.arange(users))
-        last = np.searchsorted(row, np.arange(users), side="right") - 1
-        last = np.where(last >= first, last, -1)
-        steps = self.behavior.prepare(self.acts(features))
-        steps = steps._replace(state=steps.state[:0]) if resident else steps
+    def tracks(self, features: FeatureBatch, *, images: bool = True) -> Tracks:
+        """What was said, heard and seen in a batch, for the encoders."""
+        n = len(features)
         written, spoken = features.track == TRACKS.index("text"), features.track == TRACKS.index("voice")
         texts = self.text.prepare([features.text[i] for i in np.flatnonzero(written)])
         heard = self.voice.prepare(
@@ -133,13 +153,44 @@ class Preparation:
         sure["voice"][spoken] = heard.confidence.numpy()
         sure["image"][np.flatnonzero(shown)[pictures.given_position.numpy()]] = 0.5
         sure["opinion"] = np.where(spoken, sure["voice"], sure["text"])
-        memories: dict[str, Remembered] = {}
-        times: dict[str, NDArray[np.int64]] = {}
         place = {name: np.cumsum(which) - 1 for name, which in zip(MEMORIES, (written, spoken, shown), strict=False)}
         place["opinion"] = np.where(spoken, written.sum() + place["voice"], place["text"])
-        for name, fresh in zip(MEMORIES, (wrote, spoke, seen, opined), strict=True):
-            held = remembered(features, fresh, carried[name], sure[name], resident=resident)
-            memories[name] = Remembered(*held[:4], torch.from_numpy(place[name][fresh]), torch.from_numpy(last))
+        fresh = dict(zip(MEMORIES, (wrote, spoke, seen, opined), strict=True))
+        return Tracks(texts, heard, pictures, fresh, place, sure)
+
+    def __call__(
+        self,
+        features: FeatureBatch,
+        *,
+        images: bool = True,
+        resident: bool = False,
+        tracks: Tracks | None = None,
+        live: NDArray[np.bool_] | None = None,
+    ) -> tuple[Inputs, Notes]:
+        """Inputs for the device and what is needed afterwards; without users' vectors where those are `resident`.
+
+        `tracks` of these features, if known. Events that are not `live` (n,) have happened, and are only looked back
+        at: the rest is of the others, as if no encoder knew of these.
+        """
+        users, carried = len(features.carried), features.carried
+        tracks = self.tracks(features, images=images) if tracks is None else tracks
+        steps = self.behavior.prepare(self.acts(features), live)
+        recent = recent_items(features, RECENT)
+        if live is not None:
+            features, tracks, recent = part_of(features, live), tracks.of(live), recent[live]
+        n = len(features)
+        if n == 0:
+            raise ValueError("nothing to prepare")
+        row = features.row
+        first = np.searchsorted(row, np.arange(users))
+        last = np.searchsorted(row, np.arange(users), side="right") - 1
+        last = np.where(last >= first, last, -1)
+        steps = steps._replace(state=steps.state[:0]) if resident else steps
+        memories: dict[str, Remembered] = {}
+        times: dict[str, NDArray[np.int64]] = {}
+        for name, fresh in tracks.fresh.items():
+            held = remembered(features, fresh, carried[name], tracks.sure[name], resident=resident)
+            memories[name] = Remembered(*held[:4], torch.from_numpy(tracks.place[name][fresh]), torch.from_numpy(last))
             times[name] = held[4]
         nth = np.arange(n) - first[row] + 1
         does = self.does[features.action]
@@ -153,14 +204,14 @@ class Preparation:
             last,
             times,
             sures,
-            recent_items(features, RECENT),
+            recent,
             aloud & (memories["voice"].pick.numpy() >= 0),
         )
         inputs = Inputs(
             steps,
-            texts,
-            heard,
-            pictures,
+            tracks.text,
+            tracks.voice,
+            tracks.image,
             memories,
             torch.from_numpy(acts.astype(np.float32)),
             torch.from_numpy(features.gap_s.clip(0).astype(np.float32)),
@@ -184,6 +235,12 @@ class Preparation:
             ring_time_ms=features.history_time_ms,
             state=features.carried["state"],
         )
+
+
+def part_of(features: FeatureBatch, live: NDArray[np.bool_]) -> FeatureBatch:
+    """Some of the events of all users."""
+    each = [field.name for field in fields(FeatureBatch) if field.name not in PER_USER]
+    return replace(features, **{name: getattr(features, name)[live] for name in each})
 
 
 def rhythm(gap_s: NDArray[np.float32], acts: NDArray[np.int64], steps: Steps) -> NDArray[np.float32]:

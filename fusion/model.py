@@ -21,7 +21,7 @@ from fusion.blending import gated_sum
 from fusion.features import NUMERICS
 from fusion.heads import HEADS
 from fusion.heads.protocol import FUSED, Fused, Head, Setup
-from fusion.inputs import MEMORIES, Inputs, Remembered
+from fusion.inputs import MEMORIES, Inputs, Remembered, Tracks
 
 MODALITIES = ("behavior", "text", "voice", "image")
 SLOTS = ("state", "readout", "text", "voice", "image")
@@ -234,7 +234,7 @@ class FusedModel(nn.Module):
         fused = Fused(vector, seen.opinion.vector, seen.opinion.present, seen.items, seen.rhythm, mask)
         return Answers({name: head(fused) for name, head in self.heads.items()}, views, fused)
 
-    def encode(self, inputs: Inputs) -> dict[str, Tensor]:
+    def encode(self, inputs: Inputs | Tracks) -> dict[str, Tensor]:
         """Fresh vectors of this batch per memory."""
         text, voice, image = self.text(inputs.text), self.voice(inputs.voice), self.image(inputs.image)
         said = torch.cat([text.vector, voice.vector])
@@ -265,7 +265,7 @@ def recalled(memory: Remembered, fresh: Tensor) -> Encoded:
     new = quantised(fresh[memory.fresh])
     table = torch.cat([memory.carried, new]) if len(memory.carried) + len(new) else fresh.new_zeros(1, VECTOR)
     present = memory.pick >= 0
-    vector = table[memory.pick.clamp(min=0)] * present[:, None]
+    vector = torch.where(present[:, None], table[memory.pick.clamp(min=0)], 0.0)  # 0 times NaN is no 0
     return Encoded(vector, present, memory.confidence)
 
 

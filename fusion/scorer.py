@@ -27,6 +27,7 @@ from fusion.shapley import Shapley
 ARTEFACT = Path(__file__).parent / "artefacts" / "fused.safetensors"
 STEPS = ("prepare", "model", "columns", "shapley", "recommend", "carry")
 """Of scoring, in their order."""
+ENCODERS = "text, voice or image vector: not finite"
 COLD_EVENTS = 3
 """A user with fewer events than this is a cold start."""
 
@@ -107,7 +108,10 @@ class Scorer:
         told: Callable[[str], object] = lambda _: None,
         resident: Resident | None = None,
     ) -> PredictionBatch:
-        """Predictions for every event, and the users' new states. Raises NotFiniteError, naming the head.
+        """Predictions for every event, and the users' new states.
+
+        Raises NotFiniteError, naming the head, or with the answer to all events but those of which an encoder gave no
+        number; an accelerated scorer does not look there.
 
         `told` hears each of STEPS when it is done. Of users that are `resident` on the device the vectors in
         `features.carried` are not read, and their rows are written; only an accelerated scorer takes them.
@@ -118,31 +122,41 @@ class Scorer:
             raise ValueError("users are resident on a device, and the scorer has none")
         if len(features) == 0:
             return self._nothing(features, tier)
-        inputs, notes = self._prepare(features, resident=resident is not None)
+        tracks, live = self._prepare.tracks(features), None
+        told("prepare")
+        if self._accelerator is None:
+            fresh = self._net.encode(tracks)
+            told("model")
+            live = tracks.live(fresh)
+            refused, live = np.flatnonzero(~live), None if live.all() else live
+            if len(refused) == len(features):
+                raise NotFiniteError(ENCODERS, refused)
+        inputs, notes = self._prepare(features, tracks=tracks, live=live, resident=resident is not None)
         told("prepare")
         drop = hidden(inputs) if tier == "behavior_only" else None
         if self._accelerator is None:
-            output = self._net(inputs, drop=drop)
+            output = self._net(inputs, fresh, drop=drop)
         else:
             output = self._accelerator(inputs, resident, drop)
         told("model")
         made = {name: head.columns(output.raw[name]) for name, head in self.heads.items()}
         made, state, memory, mask = fetched((made, output.state, output.memory, output.fused.mask), self._device)
-        columns = finite(made)
+        columns = finite(made, np.arange(len(features)) if live is None else np.flatnonzero(live))
         told("columns")
         shares = self._shares(output.views, output.fused, mask.numpy(), columns, notes.spoken)
         told("shapley")
         del columns["recommendations"]
         if tier == "full":
             directions = made["recommendations"]["direction"]
-            products, scores = self._retrieve(directions, notes.recent_item, self._k, category=features.category)
+            category = features.category if live is None else features.category[live]
+            products, scores = self._retrieve(directions, notes.recent_item, self._k, category=category)
             columns["recommendations"] = {"product_id": products, "score": scores}
         told("recommend")
         carried = carry(features.carried, notes, state, memory)
         if resident is not None:
             resident.keep(notes.last, output.state, output.memory)
         told("carry")
-        return PredictionBatch(
+        answer = PredictionBatch(
             columns=columns,
             modalities=shares,
             carried=carried,
@@ -150,6 +164,9 @@ class Scorer:
             index_position=self.index.position,
             tier=tier,
         )
+        if live is not None:
+            raise NotFiniteError(ENCODERS, refused, answer)
+        return answer
 
     def _nothing(self, features: FeatureBatch, tier: str) -> PredictionBatch:
         none = np.zeros(0)
@@ -173,8 +190,8 @@ def hidden(inputs: Inputs) -> Tensor:
     return drop
 
 
-def finite(made: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Columns of every head as arrays; raises NotFiniteError where a number is not finite."""
+def finite(made: Mapping[str, Mapping[str, Tensor]], events: NDArray[np.int64]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Columns of every head as arrays; raises NotFiniteError where a number is not finite, naming the `events`."""
     columns: dict[str, dict[str, NDArray[Any]]] = {}
     wrong: dict[str, set[int]] = {}
     for name, parts in made.items():
@@ -183,7 +200,7 @@ def finite(made: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, NDAr
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 wrong.setdefault(name, set()).update(np.nonzero(~np.isfinite(value))[0].tolist())
     if wrong:
-        raise NotFiniteError(f"{', '.join(wrong)}: not finite", set.union(*wrong.values()))
+        raise NotFiniteError(f"{', '.join(wrong)}: not finite", events[sorted(set.union(*wrong.values()))])
     return columns
 
 

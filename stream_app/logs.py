@@ -7,6 +7,7 @@ loglevel=None)`; an app started with `await app.start()` leaves it alone.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 import traceback
@@ -24,6 +25,10 @@ QUIET = ("faust", "mode", "aiokafka", "kafka", "asyncio", "aiohttp", "urllib3", 
 SPEAKING_ERRORS = (StreamAppError, OSError)
 """Errors whose message is about systems, not about an event."""
 LONGEST = 200
+EVERY_S, MOST_SAID = 10.0, 1_000
+PASSING = "retrying. Error: NotEnoughReplicasError"
+"""Of a producer, and no warning: brokers do not take a transaction's records while they write down another part of it,
+which the client sends beside; it tries again after 5 ms (KIP-890; clients of that age are told this error)."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _WORD = re.compile(r"[\w.:/@+=\-\[\]]{1,128}", re.ASCII)
 
@@ -32,9 +37,36 @@ def configure(style: Literal["json", "console"] = "json", level: str = "INFO") -
     """Send all logging to standard error in one style; may be called again."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else ConsoleFormatter(colour=sys.stderr.isatty()))
+    handler.addFilter(Seldom())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+class Seldom(logging.Filter):
+    """A library says the same thing once in EVERY_S; `repeated` tells how often it was held back before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # when last, and how often held back since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See the class."""
+        if record.name.partition(".")[0] in OURS or record.exc_info:
+            return True
+        key = record.name, message(record)
+        if key[1].endswith(PASSING):
+            record.levelno, record.levelname = logging.INFO, "INFO"
+        said_s, held = self._said.get(key, (-math.inf, 0))
+        if record.created - said_s < EVERY_S:
+            self._said[key] = said_s, held + 1
+            return False
+        if len(self._said) >= MOST_SAID:
+            self._said.clear()
+        self._said[key] = record.created, 0
+        if held:
+            record.repeated = held
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -97,7 +129,7 @@ def extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _safe(value: Any, *, trusted: bool) -> Any:
-    """Numbers and words pass, our own sentences too; bytes, records, events and errors leave only their type."""
+    """Numbers, words and types pass, our own sentences too; bytes, records, events and errors leave only their type."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
@@ -108,6 +140,8 @@ def _safe(value: Any, *, trusted: bool) -> Any:
         return str(value)
     if type(value) in (list, tuple, set, frozenset):
         return [_safe(item, trusted=trusted) for item in list(value)[:20]]
+    if isinstance(value, type):  # which error it was
+        return value.__name__
     if type(value) is dict and trusted:
         return {str(key): _safe(item, trusted=trusted) for key, item in value.items()}
     return f"<{type(value).__name__}>"

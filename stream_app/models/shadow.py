@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from fusion.features import FeatureBatch, PredictionBatch
+from fusion.features import PER_USER, FeatureBatch, PredictionBatch
 from stream_app.models.artefact import Served
 from stream_app.models.grader import Grader
 from stream_app.models.grades import Grade
@@ -31,7 +31,6 @@ SALT = b"shadow\0"
 POINTS = 1 << 32
 WAITING = 4
 """Batches of a task on their way; more are left out."""
-PER_USER = ("history_item", "history_action", "history_time_ms", "carried")
 
 
 def chosen(users: Sequence[bytes], share: float) -> NDArray[np.bool_]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from stream_app.errors import StateError
+from stream_app.errors import StateError, StreamAppError
 from stream_app.records import OutputRecord
 from stream_app.settings import Broker
 from stream_app.transport.connection import DENIED, client_options, compression, failure
@@ -68,26 +70,34 @@ class TaskProducer:
         After any StateError the state in memory is ahead of the log: end the process.
         """
         producer = self._producer
+        delivered: list[asyncio.Future[Any]] = []
         try:
             await producer.begin_transaction()
-            delivered = [
-                await producer.send_batch(builder, topic, partition=partition)
-                for topic, partition, builders in packed
-                for builder in builders
-            ]
+            for topic, partition, builders in packed:
+                for builder in builders:
+                    delivered.append(await producer.send_batch(builder, topic, partition=partition))
             if offsets:
                 positions = {TopicPartition(*tp): offset for tp, offset in offsets.items()}
                 await producer.send_offsets_to_transaction(positions, self._group)
             await producer.commit_transaction()
             written = [future.result().offset for future in delivered]
-        except ProducerFenced as error:
-            raise StateError(f"task {self._partition} has another owner") from error
-        except tuple(DENIED) as error:
-            raise failure(error, f"transaction of task {self._partition}", operation="WRITE") from error
-        except KafkaError as error:
-            raise StateError(f"transaction of task {self._partition} failed: {error!r}") from error
+        except (KafkaError, IllegalOperation) as error:
+            raise self._failure(error, delivered) from error
         places: dict[tuple[str, int], int] = {}
         targets = [(topic, partition) for topic, partition, builders in packed for _ in builders]
         for target, offset in zip(targets, written, strict=True):
             places.setdefault(target, offset)
         return places
+
+    def _failure(self, error: Exception, delivered: Sequence[asyncio.Future[Any]]) -> StreamAppError:
+        """What an error means. One that the client met while there was more to send is with what was sent before."""
+        for one in delivered:
+            one.cancel()
+        met = [one.exception() for one in delivered if not one.cancelled()]
+        if isinstance(error, IllegalOperation):
+            error = next((one for one in met if isinstance(one, Exception)), error)
+        if isinstance(error, ProducerFenced):
+            return StateError(f"task {self._partition} has another owner")
+        if isinstance(error, tuple(DENIED)):
+            return failure(error, f"transaction of task {self._partition}", operation="WRITE")
+        return StateError(f"transaction of task {self._partition} failed: {error!r}")

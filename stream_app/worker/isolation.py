@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import NotFiniteError
-from fusion.features import FeatureBatch, PredictionBatch
+from fusion.features import PER_USER, FeatureBatch, PredictionBatch
 from stream_app.errors import ScoringError
 from stream_app.state.user_rows import UserRows
 
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 HOPELESS = 64
 """So many failures without one success are no poison: the model or its device is broken."""
-SOME = 8
-"""One suspect in so many events at most: where more are named, one spoils the others' numbers."""
 
 Rows = NDArray[np.int64]
 Score = Callable[[FeatureBatch], PredictionBatch]
@@ -39,92 +37,116 @@ class Scored:
     kept: NDArray[np.bool_]  # (n,) in the order of the FeatureBatch
 
 
-def isolate(score: Score, features: FeatureBatch) -> Scored:
+def isolate(score: Score, features: FeatureBatch, *, halving: bool = True) -> Scored:
     """Score what can be scored.
 
-    Where the model names events, its word is checked: each user's first one alone, all others once more. With k
-    offenders of different users that is k + 3 forward passes, of which two are of nearly all n events; where it names
-    none, or too many to believe, at most k * (log2 n + 1) + 1. Raises ScoringError when the model itself must be at
-    fault; then nothing may be set aside.
+    Where the model names events and answers all others, that is all. Where it names some and answers none, each
+    user's first one is to blame, and the others are scored again: all but what these users did later, then that, once
+    more for each further offender of one user. Where it names none, at most k * (log2 n + 1) + 1 passes find k
+    offenders. Raises ScoringError when the model itself must be at fault, or when nobody is named and there shall be
+    no `halving`; then nothing may be set aside.
     """
     try:
         return Scored(score(features), np.ones(len(features), bool))
-    except Exception as caught:
-        error: Exception | None = caught
-    log.warning("the model failed on a batch", extra={"error": type(error).__name__, "events": len(features)})
-    search = _Search(score, features)
-    left = np.arange(len(features))
-    while error is not None:
-        suspects = _first_of_users(features.row[left], error)
-        if not 0 < len(suspects) <= len(left) // SOME:
-            search.halve(left)
-            break
-        left = search.check(left, suspects)
-        error = search.scores(left)
+    except Exception as error:
+        search = _Search(score, features, halving=halving)
+        search.settle(np.arange(len(features)), error)
     return search.result()
 
 
 class _Search:
     """What is scored so far, in parts; everything that a part's users did before it must have been tried."""
 
-    def __init__(self, score: Score, features: FeatureBatch) -> None:
+    def __init__(self, score: Score, features: FeatureBatch, *, halving: bool) -> None:
         self._score = score
+        self._halving = halving
         self._features = features
         self._carried = features.carried.copy()
         self._kept = np.zeros(len(features), bool)
         self._parts: list[tuple[Rows, PredictionBatch]] = []
         self._offenders = 0
 
-    def scores(self, rows: Rows) -> Exception | None:
-        """Score these events together, if it can be done."""
-        if not len(rows):
-            return None
+    def settle(self, rows: Rows, error: Exception | None = None) -> None:
+        """Score these events, all but the offenders; `error` is what came of scoring them together."""
+        while len(rows):
+            left = self._scores(rows) if error is None else self._after(rows, error)
+            error = None
+            if left is None:
+                self._halve(rows)
+                break
+            rows = left
+
+    def result(self) -> Scored:
+        """All parts as one batch."""
+        if len(self._parts) == 1:
+            return Scored(replace(self._parts[0][1], carried=self._carried), self._kept)
+        return Scored(_joined(self._parts, self._carried) if self._parts else None, self._kept)
+
+    def _scores(self, rows: Rows) -> Rows | None:
+        """Score these events together; returns what is left of them, None where the model fails and names nobody."""
         try:
             made = self._score(chosen(self._features, rows, self._carried))
         except Exception as error:
-            return error
-        self._parts.append((rows, made))
-        self._carried[np.unique(self._features.row[rows])] = made.carried
-        self._kept[rows] = True
-        return None
+            return self._after(rows, error)
+        self._keep(rows, made, np.unique(self._features.row[rows]))
+        return rows[:0]
 
-    def check(self, rows: Rows, suspects: Rows) -> Rows:
-        """Score what comes before the suspects (places in `rows`, one of a user at most), and each of them; returns
-        what comes after."""
-        row = self._features.row[rows]
-        suspect_of = np.full(int(row[-1]) + 1, len(rows))
-        suspect_of[row[suspects]] = suspects
-        place = np.arange(len(rows))
-        before = rows[place < suspect_of[row]]
-        if self.scores(before) is not None:
-            self.halve(before)
-        for one in suspects.tolist():
-            if self.scores(rows[one : one + 1]) is not None:
-                self._blame()
-        return rows[place > suspect_of[row]]
+    def _after(self, rows: Rows, error: Exception) -> Rows | None:
+        """What is left of these events when the model is believed whom it named; None where it named nobody."""
+        named = error.rows if isinstance(error, NotFiniteError) else np.empty(0, np.int64)
+        told = {"error": type(error).__name__, "events": len(rows), "refused": len(named)}
+        log.warning("the model failed on a batch", extra=told)
+        if not len(named):
+            return None
+        if isinstance(error, NotFiniteError) and error.made is not None:
+            self._keep(np.delete(rows, named), error.made, np.unique(self._features.row[rows]))
+            self._blame(len(named))
+            return rows[:0]
+        return self._believe(rows, named)
 
-    def halve(self, rows: Rows) -> None:
+    def _believe(self, rows: Rows, named: Rows) -> Rows:
+        """Blame each user's first named event; returns what these users did after it."""
+        users, row = np.unique(self._features.row[rows], return_inverse=True)
+        guilty, at = np.unique(row[named], return_index=True)
+        first = np.full(len(users), len(rows))  # (u,) the place of the first named event
+        first[guilty] = named[at]
+        place, until = np.arange(len(rows)), first[row]
+        self.settle(rows[place < until])
+        self._blame(len(guilty))
+        return rows[place > until]
+
+    def _halve(self, rows: Rows) -> None:
         """Score these events, all but the offenders, of which there is one."""
+        if not self._halving:
+            raise ScoringError("the model failed on a batch and named nobody")
         start, end = 0, len(rows)
         while start < end:
             good = end  # start..good is known to fail
             while good - start > 1:
                 middle = (start + good) // 2
-                if self.scores(rows[start:middle]) is None:
+                if self._done(rows[start:middle]):
                     start = middle
                 else:
                     good = middle
             start += 1  # the offender
-            self._blame()
-            if start == end or self.scores(rows[start:end]) is None:
+            self._blame(1)
+            if start == end or self._done(rows[start:end]):
                 break
 
-    def result(self) -> Scored:
-        """All parts as one batch."""
-        return Scored(_joined(self._parts, self._carried) if self._parts else None, self._kept)
+    def _done(self, rows: Rows) -> bool:
+        """Score these events, if the model does not fail on them without naming anybody."""
+        left = self._scores(rows)
+        if left is not None:
+            self.settle(left)
+        return left is not None
 
-    def _blame(self) -> None:
-        self._offenders += 1
+    def _keep(self, rows: Rows, made: PredictionBatch, users: Rows) -> None:
+        self._parts.append((rows, made))
+        self._carried[users] = made.carried
+        self._kept[rows] = True
+
+    def _blame(self, count: int) -> None:
+        self._offenders += count
         if self._offenders >= HOPELESS and not self._parts:
             raise ScoringError(f"the model failed on each of {self._offenders} events")
 
@@ -165,14 +187,7 @@ def without(rows: UserRows, kept: NDArray[np.bool_]) -> tuple[UserRows, NDArray[
     return left, events, users
 
 
-_PER_USER = ("history_item", "history_action", "history_time_ms", "carried")
-_PER_EVENT = tuple(name for name in FeatureBatch.__dataclass_fields__ if name not in _PER_USER)
-
-
-def _first_of_users(row: NDArray[np.int64], error: Exception) -> Rows:
-    """Of the events that the error names, each user's first; `row` (n,) of the events that were scored."""
-    named = np.array(sorted(error.rows), np.int64) if isinstance(error, NotFiniteError) else np.empty(0, np.int64)
-    return named[np.unique(row[named], return_index=True)[1]]
+_PER_EVENT = tuple(name for name in FeatureBatch.__dataclass_fields__ if name not in PER_USER)
 
 
 def _joined(parts: Sequence[tuple[Rows, PredictionBatch]], carried: NDArray[np.void]) -> PredictionBatch:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ from stream_app.models import change
 from stream_app.models.grader import Grader
 from stream_app.models.life import Models, Shadowing
 from stream_app.models.memory import Held, keep, recall
-from stream_app.models.shadow import Shadow
+from stream_app.models.shadow import Shadow, part_of
 from stream_app.outputs.announcement import encode_announcements
 from stream_app.outputs.engagement import encode_engagement
 from stream_app.outputs.prediction import encode_predictions, quality_bit
@@ -43,8 +44,9 @@ from stream_app.signals.settings import SignalSettings
 from stream_app.state import ACCEPTED, DUPLICATE, FUTURE, LATE, PARTIAL, Admission, TaskState, WindowBatch
 from stream_app.state.checkpoint import Checkpoint
 from stream_app.state.task_state import MOST_FINALS, TASK
+from stream_app.state.user_rows import UserRows
 from stream_app.worker.inbox import Taken
-from stream_app.worker.isolation import without
+from stream_app.worker.isolation import Scored, without
 from stream_app.worker.overload import Overload
 from stream_app.worker.refusals import KEY, Refusals
 from stream_app.worker.routing import partition_of, routed
@@ -307,9 +309,8 @@ class Pipeline:
         scored, cpu_s = await self._scoring.score(self._scorer, features, self._tier)
         inference_s = time.perf_counter() - started_s
         self._metrics.observe_stage("score", inference_s, n, cpu_seconds=cpu_s)
-        if not scored.kept.all():
-            self._poisoned(out, events, records, np.sort(rows.order[~scored.kept]))
-            self._grader.forget(rows.row_of_user)
+        self._poisoned(out, events, records, np.sort(rows.order[~scored.kept]))
+        self._observe(features, scored, rows, held)
         predictions = scored.predictions
         if predictions is None:
             return
@@ -323,10 +324,6 @@ class Pipeline:
             )
             digests = [digest for digest, kept in zip(digests, scored.kept.tolist(), strict=True) if kept]
             predictions, held = replace(predictions, carried=predictions.carried[users]), held[users]
-        else:
-            self._grade(features, predictions, rows.row_of_user, held)
-            if self._shadow is not None:
-                self._shadow.follow(features, predictions, users=rows.users, rows=rows.row_of_user)
         with self._metrics.stage("derive", n):
             started_ms = self.state.session_start_ms(rows)
             columns = predictions.columns
@@ -357,6 +354,24 @@ class Pipeline:
             self._segments[:] = self._scorer.segments
         if models.shadowing is not self._shadowing:
             self._shadowing, self._shadow = models.shadowing, models.new_shadow()
+
+    def _observe(self, features: FeatureBatch, scored: Scored, rows: UserRows, held: Held) -> None:
+        """Hold the answers against what follows; not of users of whom an event could not be scored."""
+        kept, predictions, users, places = scored.kept, scored.predictions, rows.users, rows.row_of_user
+        if kept.all() and predictions is not None:
+            self._grade(features, predictions, places, held)
+        else:
+            calm = np.bincount(features.row[~kept], minlength=len(held)) == 0
+            self._grader.forget(places[~calm])
+            if predictions is None or not calm.any():
+                return
+            events, users, places = calm[features.row], [*compress(users, calm)], places[calm]
+            features, predictions = part_of(features, calm, events), predictions.take(np.flatnonzero(events[kept]))
+            theirs = held[calm]
+            self._grade(features, predictions, places, theirs)
+            held[calm] = theirs
+        if self._shadow is not None:
+            self._shadow.follow(features, predictions, users=users, rows=places)
 
     def _grade(self, features: FeatureBatch, predictions: PredictionBatch, rows: NDArray[np.int64], held: Held) -> None:
         """What these events say of earlier answers; writes in `held`."""

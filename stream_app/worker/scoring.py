@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -93,11 +93,11 @@ def together(scorer: Scorer, batches: Sequence[FeatureBatch], tier: str = "full"
         return [_alone(scorer, batches[0], tier)]
     cpu_s = time.thread_time()
     try:
-        whole = scorer.score(joined(batches), tier)
+        whole = isolate(partial(scorer.score, tier=tier), joined(batches), halving=False)
     except Exception:
         return [_alone(scorer, batch, tier) for batch in batches]
-    cpu_s = (time.thread_time() - cpu_s) / len(whole)
-    return [Answer(Scored(one, np.ones(len(one), bool)), cpu_s * len(one)) for one in parted(whole, batches)]
+    cpu_s = (time.thread_time() - cpu_s) / len(whole.kept)
+    return [Answer(one, cpu_s * len(one.kept)) for one in parted(whole, batches)]
 
 
 def _alone(scorer: Scorer, batch: FeatureBatch, tier: str) -> Answer | Exception:
@@ -118,23 +118,25 @@ def joined(batches: Sequence[FeatureBatch]) -> FeatureBatch:
     return FeatureBatch(**columns)
 
 
-def parted(whole: PredictionBatch, batches: Sequence[FeatureBatch]) -> list[PredictionBatch]:
+def parted(whole: Scored, batches: Sequence[FeatureBatch]) -> list[Scored]:
     """The answer to `joined` as one for each batch."""
-    parts, event, user = [], 0, 0
+    parts, event, user, answer = [], 0, 0, 0
     for batch in batches:
-        mine, owners = slice(event, event + len(batch)), slice(user, user + len(batch.carried))
-        event, user = mine.stop, owners.stop
-        parts.append(
-            PredictionBatch(
-                columns={
-                    head: {name: column[mine] for name, column in arrays.items()}
-                    for head, arrays in whole.columns.items()
-                },
-                modalities=whole.modalities[mine],
-                carried=whole.carried[owners],
-                cold_start=whole.cold_start[mine],
-                index_position=whole.index_position,
-                tier=whole.tier,
-            )
-        )
+        kept = whole.kept[event : event + len(batch)]
+        mine, owners = slice(answer, answer + int(kept.sum())), slice(user, user + len(batch.carried))
+        event, user, answer = event + len(batch), owners.stop, mine.stop
+        made = whole.predictions if mine.stop > mine.start else None
+        parts.append(Scored(None if made is None else _part(made, mine, owners), kept))
     return parts
+
+
+def _part(whole: PredictionBatch, events: slice, users: slice) -> PredictionBatch:
+    return replace(
+        whole,
+        columns={
+            head: {name: column[events] for name, column in arrays.items()} for head, arrays in whole.columns.items()
+        },
+        modalities=whole.modalities[events],
+        carried=whole.carried[users],
+        cold_start=whole.cold_start[events],
+    )

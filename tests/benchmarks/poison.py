@@ -1,5 +1,5 @@
-"""What bad records cost: the same stream clean, with 1 % malformed, and with 1 % on which the model fails, naming them
-(as it names numbers that are not finite) or not.
+"""What bad records cost: the same stream clean, with 1 % malformed, with 1 % that the model answers with NaN, and with
+1 % on which it raises an error that names nobody.
 
 No broker: decode, and the pipeline with the shipped model, on this thread and the device's. CPU seconds of the process;
 each variant has its turns interleaved with the others', and the least of them counts.
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from encoders.text import hashed
 from fusion.checkpoint import load_checkpoint
-from fusion.errors import NotFiniteError
 from fusion.features import FeatureBatch, PredictionBatch
 from fusion.scorer import ARTEFACT, Scorer
 from stream_app.events import ACTIONS, EVENT_TYPES, EventBatch, Rejected, decode
@@ -41,25 +41,24 @@ START_MS = 1_700_000_000_000
 DAY_MS = 86_400_000
 EVERY = 100
 BATCH = 2_048
-CURSE = "unspeakable"
+CURSES = {"not_finite": "unthinkable", "raising": "unspeakable"}
 WHO = ("event_id", "event_time", "user_id", "anonymous_id")
 SETTINGS = load(topics__partitions=1)
 NAMES = TopicNames(SETTINGS.topics.prefix)
-VARIANTS = ("clean", "malformed", "named", "unnamed")
+VARIANTS = ("clean", "malformed", *CURSES)
 
 
 class Cursed(Scorer):
-    """The shipped model, with a word that it cannot bear."""
+    """The shipped model with two words that it cannot bear: one is NaN in its table, on the other it raises."""
 
     passes = 0
-    names = True
 
     def score(self, features: FeatureBatch, *args: Any, **more: Any) -> PredictionBatch:
-        """Raises NotFiniteError where it meets the word: after the work, as a model does."""
+        """Raises where it meets the word: after the work, as a model does."""
         self.passes += 1
         made = super().score(features, *args, **more)
-        if said := [at for at, text in enumerate(features.text) if text is not None and CURSE in text]:
-            raise NotFiniteError("head sentiment gave a number that is not finite", said if self.names else ())
+        if any(CURSES["raising"] in text for text in features.text if text is not None):
+            raise RuntimeError("no memory for that")
         return made
 
 
@@ -67,6 +66,8 @@ def poison(*, events: int, turns: int) -> dict[str, Any]:
     """CPU µs per event and events/s per variant, and their share of the clean throughput by CPU."""
     logging.getLogger("stream_app.worker.isolation").setLevel(logging.ERROR)
     checkpoint = load_checkpoint(ARTEFACT)
+    with torch.no_grad():
+        checkpoint.model.text.table.weight[hashed(CURSES["not_finite"]).ids[0]] = torch.nan
     torch.set_num_threads(1)
     scorer = Cursed(checkpoint.model, digest=checkpoint.digest, device=torch.device("cpu"), actions=ACTIONS)
     served = Served(scorer, checkpoint.model.config, Artefact(digest=checkpoint.digest), memory=1)
@@ -77,7 +78,7 @@ def poison(*, events: int, turns: int) -> dict[str, Any]:
     asyncio.run(drain(served, streams["clean"]))  # warm
     for _ in range(turns):
         for variant, records in streams.items():
-            scorer.passes, scorer.names = 0, variant == "named"
+            scorer.passes = 0
             wall_s, cpu_s, letters[variant] = asyncio.run(drain(served, records))
             found[variant].append((cpu_s, wall_s))
             passes[variant] = scorer.passes
@@ -101,9 +102,9 @@ def stream(variant: str, events: int) -> list[Record]:
         simulate(users=2_000, seed=2, start_ms=START_MS, events=events, disorder=0, duplicates=0)
     ):
         bad = at % EVERY == EVERY // 2
-        if bad and variant in ("named", "unnamed"):
+        if bad and variant in CURSES:
             said = {name: record[name] for name in WHO if name in record}
-            kind, record = "searches", said | {"query": f"{CURSE} shoes"}
+            kind, record = "searches", said | {"query": f"{CURSES[variant]} shoes"}
         made = encode(kind, record)
         value = made.value
         if bad and variant == "malformed" and value is not None:

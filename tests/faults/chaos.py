@@ -18,6 +18,8 @@ FROZEN_S = 12.0
 BROKER_PAUSED_S = 5.0
 RECOVERED_S = 120.0
 LEAST, MOST = 2, 3  # workers between faults
+LONELY = ", others still starting"
+"""Said of a fault that came so soon after another that fewer than LEAST workers had tasks: nobody could take over."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,15 @@ class Chaos:
     async def strike(self, kind: str) -> Fault:
         """Break, mend, wait until every partition predicts again."""
         start_ms = now_ms()
+        working = sum(has_tasks(worker.log_file.read_text()) for worker in self.running)
         try:
             await KINDS[kind](self)
             await self._flowing(now_ms())
         except AssertionError as error:  # the run goes on: what it did is counted all the same
             self.failed.append(f"{kind}: {error}"[:500])
         end_ms = now_ms()
-        fault = Fault(kind, start_ms, end_ms, self.follower.longest_s(start_ms, end_ms))
+        named = kind if working >= LEAST else f"{kind}{LONELY}"
+        fault = Fault(named, start_ms, end_ms, self.follower.longest_s(start_ms, end_ms))
         self.happened.append(fault)
         return fault
 
@@ -98,13 +102,16 @@ class Chaos:
         assert await asyncio.to_thread(worker.process.wait) == 0
 
     async def freeze(self) -> None:
-        """SIGSTOP for longer than the session: the others take over, and the zombie must write nothing more."""
+        """SIGSTOP for longer than the session of one that has tasks: the others take over, and the zombie must write
+        nothing more."""
         worker = self._any()
-        zombie = await self._child(worker)
+        await until(lambda: has_tasks(worker.log_file.read_text()), deadline_s=RECOVERED_S)
+        zombie, before = await self._child(worker), len(worker.log_file.read_text())
         os.kill(zombie, signal.SIGSTOP)
         await asyncio.sleep(FROZEN_S)
         os.kill(zombie, signal.SIGCONT)
         await until(lambda: zombie not in worker.children(), deadline_s=RECOVERED_S)
+        assert "has another owner" in worker.log_file.read_text()[before:], "the zombie was not fenced"
         self.fenced += 1
 
     async def kill_broker(self) -> None:
@@ -147,6 +154,12 @@ class Chaos:
 
     async def _flowing(self, since_ms: int) -> None:
         await until(lambda: self.follower.flowing_since(since_ms), deadline_s=RECOVERED_S)
+
+
+def has_tasks(log: str) -> bool:
+    """Whether the process that a worker's log tells of last owns a partition now."""
+    last = log.rpartition('"worker ended, starting again"')[2].rpartition('"message":"assigned"')[2]
+    return last.startswith(',"partitions":[') and not last.startswith(',"partitions":[]')
 
 
 KINDS: dict[str, Callable[[Chaos], Awaitable[None]]] = {

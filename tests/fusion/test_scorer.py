@@ -11,6 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from encoders.text import hashed
+from fusion.accelerator import Accelerator
 from fusion.errors import NotFiniteError
 from fusion.features import NO_ACTION, NO_TRACK, FeatureBatch, PredictionBatch
 from fusion.heads import HEADS
@@ -163,7 +165,53 @@ def test_a_number_that_is_not_finite_names_its_head_and_its_events(scorer: Score
         broken._net.heads["churn"].out.bias.fill_(float("nan"))
     with pytest.raises(NotFiniteError, match="churn") as caught:
         broken.score(shoppers(3))
-    assert caught.value.rows == {0, 1, 2}
+    assert caught.value.rows.tolist() == [0, 1, 2]
+    assert caught.value.made is None
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_a_number_that_is_not_finite_stays_with_its_user(accelerated: bool) -> None:
+    scorer = Scorer.load(device="cpu", actions=ACTIONS)
+    if accelerated:
+        scorer._accelerator = Accelerator(scorer._net, torch.device("cpu"))
+    batch = shoppers(200, users=40, seed=8, words=0.5)
+    batch.carried["text"]["vector"][0] = 1
+    batch.carried["text"]["scale"][0] = np.inf  # in the place that users without a memory read
+    with pytest.raises(NotFiniteError) as caught:
+        scorer.score(batch)
+    assert set(batch.row[caught.value.rows]) == {0}
+
+
+def test_what_an_encoder_gives_no_number_for_is_left_out_as_if_the_model_did_not_know_of_it() -> None:
+    scorer, accelerated = (Scorer.load(device="cpu", actions=ACTIONS) for _ in range(2))
+    accelerated._accelerator = Accelerator(accelerated._net, torch.device("cpu"))
+    batch = shoppers(200, users=20, seed=8, words=0.5)
+    bad = np.flatnonzero(batch.track == 0)[::7]
+    batch.text[bad] = "unthinkable"
+    for each in (scorer, accelerated):
+        with torch.no_grad():
+            each._net.text.table.weight[hashed("unthinkable").ids[0]] = torch.nan
+    with pytest.raises(NotFiniteError) as caught:
+        scorer.score(batch)
+    assert caught.value.rows.tolist() == bad.tolist()
+    found = caught.value.made
+    assert found is not None
+
+    with pytest.raises(NotFiniteError) as later:
+        accelerated.score(batch)
+    assert later.value.made is None
+    named, rows = later.value.rows, batch.row[later.value.rows]
+    assert (
+        named[np.unique(rows, return_index=True)[1]].tolist()
+        == bad[np.unique(batch.row[bad], return_index=True)[1]].tolist()
+    )
+    assert len(found) == 200 - len(bad)
+    for columns in found.columns.values():
+        assert all(np.isfinite(column).all() for column in columns.values() if column.dtype.kind == "f")
+    np.testing.assert_allclose(found.modalities.sum(1), 1, atol=1e-4)
+    np.testing.assert_array_equal(
+        found.carried["seen"] - batch.carried["seen"], np.bincount(np.delete(batch.row, bad), minlength=20)
+    )
 
 
 def test_not_a_number_in_a_feature_is_absent(scorer: Scorer) -> None:

@@ -1,7 +1,10 @@
 """After kill -9 a task comes back from its local checkpoint and the tail of its changelog, or, where the file is not
 to be trusted, from the changelog alone; either way with the same state."""
 
+import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +12,23 @@ import orjson
 import pytest
 
 from stream_app.broker import EmbeddedBroker
-from stream_app.models.life import load_configured
+from stream_app.metrics import Metrics
+from stream_app.models.life import Models, load_configured
 from stream_app.models.memory import held_dtype
 from stream_app.producers.publish import encode
 from stream_app.producers.simulate import simulate
+from stream_app.records import Record
 from stream_app.state import StateSettings, TaskState
 from stream_app.state.checkpoint import Writer, read
 from stream_app.state.task_state import OWN
 from stream_app.transport import admin
 from stream_app.transport.log_reader import LogReader
+from stream_app.transport.transaction import TaskProducer
 from stream_app.worker.checkpoints import Checkpoints, Found, last_values
+from stream_app.worker.pipeline import Pipeline, Publication
+from stream_app.worker.routing import partition_of
+from stream_app.worker.scoring import Scoring
+from stream_app.worker.task import Task
 from tests.kafka.workers import System, kill, settings_for, until
 from tests.stream_app.state.whole import whole
 
@@ -151,3 +161,79 @@ async def refusals(benches: list[Bench], caplog: pytest.LogCaptureFixture) -> No
         assert found.offset is not None
         (line,) = [record for record in caplog.records if record.message == "checkpoint refused"]
         assert reason in line.__dict__["reason"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_checkpoint_waits_for_the_log_also_after_what_a_task_told_on_leaving(system: System) -> None:
+    """The model is held up with a batch that has changed the state already."""
+    await system.create_topics()
+    settings = system.settings.model_copy(
+        update={"pipeline": system.settings.pipeline.model_copy(update={"updates_ms": 3_600_000})}
+    )
+    served, metrics, names = load_configured(settings), Metrics(), system.names
+    state = TaskState(
+        StateSettings(**settings.state.model_dump()),
+        carried=held_dtype(served.scorer.carried_dtype),
+        history=served.scorer.history,
+        inputs=5,
+    )
+    told: list[Publication] = []
+    failed: list[BaseException] = []
+    held_up = threading.Event()
+    with ThreadPoolExecutor(1) as device:
+        pipeline = Pipeline(
+            0,
+            state=state,
+            models=Models(served, settings=settings, metrics=metrics, device=device),
+            scoring=Scoring(device),
+            names=names,
+            settings=settings,
+            metrics=metrics,
+        )
+        path = system.folder / "0.state"
+        checkpoints = Checkpoints(path, {"partition": 0}, state=state, own=pipeline.own, every_s=3_600)
+        task = Task(
+            0,
+            names=names,
+            settings=settings.pipeline,
+            pipeline=pipeline,
+            producer=TaskProducer(settings.broker, group=settings.pipeline.name, partition=0),
+            metrics=metrics,
+            expecting=list,
+            fellows=lambda: [task],
+            committed=told.append,
+            checkpoints=checkpoints,
+            crash=failed.append,
+        )
+        users = [f"u{number}" for number in range(99) if partition_of(b"u%d" % number, PARTITIONS) == 0][:4]
+
+        def does(at: int) -> None:
+            """A user clicks who is not known yet."""
+            event = {"event_id": f"e{at}", "event_time": START_MS + at, "user_id": users[at]}
+            made = encode("clicks", {**event, "action": "view", "product_id": "p"})
+            task.feed(0, [Record(names.inputs[0], 0, at, made.time_ms, made.key, made.value)], lambda: None)
+
+        await task.start(LogReader(settings.broker, [(names.state, 0)]))
+        try:
+            task.run()
+            for at in range(2):  # of the first batch windows are told at once, of the second not yet
+                does(at)
+                await until(lambda at=at: sum(one.size for one in told) > at or failed)
+            before = len(told)
+            await task.drain()
+            assert [one.size for one in told[before:]] == [0], "on leaving it told the window of the second"
+            task.run()
+            device.submit(held_up.wait)
+            does(2)
+            await until(lambda: users[2].encode() in state)
+            writing = asyncio.create_task(checkpoints.write())
+            await asyncio.wait({writing}, timeout=1)
+            assert not path.exists(), "it holds what the log does not"
+            held_up.set()
+            assert await asyncio.wait_for(writing, 60)
+            assert sum(one.size for one in told) == 3
+            await task.drain()
+        finally:
+            held_up.set()
+            await task.stop()
+    assert not failed

@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from stream_app.errors import StateError
 from stream_app.producers.publish import Encoded, encode
 from stream_app.producers.replay import replay
 from stream_app.producers.simulate import simulate
+from stream_app.records import OutputRecord
+from stream_app.transport import admin
+from stream_app.transport.transaction import TaskProducer
 from tests.kafka.workers import System, kill, last_words, one_user_per_partition, until
 
 START_MS = 1_700_000_000_000
@@ -65,6 +69,28 @@ async def _done(system: System, count: int) -> bool:
 @pytest.mark.timeout(600)
 async def test_nothing_is_lost_or_repeated_while_workers_die_join_and_leave(system: System) -> None:
     await survive(system, shoppers(12_000))
+
+
+@pytest.mark.timeout(120)
+async def test_a_task_that_has_another_owner_says_so_wherever_its_client_meets_the_fence(system: System) -> None:
+    await system.create_topics()
+    names, broker = system.names, system.settings.broker
+    zombie, owner = (TaskProducer(broker, group="zombies", partition=0) for _ in range(2))
+    try:
+        await zombie.start()
+        await zombie.commit(zombie.pack([OutputRecord(names.predictions, b"u", b"1")]), {})
+        await owner.start()
+        later = f"{names.predictions}.later"  # the client waits for it with the rest, and meets the fence meanwhile
+        records = [OutputRecord(name, b"u", b"2") for name in (names.predictions, later)]
+        committing = asyncio.create_task(zombie.commit(zombie.pack(records), {(names.inputs[0], 0): 1}))
+        await admin.create(broker, [admin.TopicPlan(later, 1, 1, {})])
+        with pytest.raises(StateError, match="another owner"):
+            await committing
+        await owner.commit(owner.pack(records[:1]), {(names.inputs[0], 0): 1})
+    finally:
+        await zombie.stop()
+        await owner.stop()
+    assert [record.value for record in await system.read("predictions")] == [b"1", b"2"]
 
 
 @pytest.mark.timeout(900)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiokafka.errors import NotEnoughReplicasError, NotLeaderForPartitionError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,6 +132,33 @@ async def test_no_event_reaches_a_log_through_a_task_that_died_unseen(written: i
 def test_no_sentence_reaches_a_log_through_a_library(written: io.StringIO) -> None:
     logging.getLogger("aiokafka").error("bad value %s at %s", f"{SECRET} now", {"x": SECRET})
     assert "bad value <str> at <dict>" in written.getvalue()
+
+
+def test_a_library_says_the_same_thing_once_in_a_while_and_then_how_often(json_written: io.StringIO) -> None:
+    def said(name: str, created_s: float, error: object) -> None:
+        record = logging.LogRecord(name, logging.ERROR, "f.py", 1, "no node: %s", (error,), None)
+        record.created = created_s
+        logging.getLogger(name).handle(record)
+
+    for at in range(5):
+        said("aiokafka", 100 + at, ValueError)
+    said("aiokafka", 103, KeyError)
+    said("aiokafka", 100 + logs.EVERY_S, ValueError)
+    for _ in range(2):
+        said("stream_app", 100, ValueError)
+
+    told = [(line["message"], line.get("repeated")) for line in lines(json_written)]
+    assert told[:3] == [("no node: ValueError", None), ("no node: KeyError", None), ("no node: ValueError", 4)]
+    assert len(told) == 5, "what we say ourselves is never held back"
+
+
+def test_records_that_a_broker_does_not_take_at_once_are_no_warning(json_written: io.StringIO) -> None:
+    for error in (NotEnoughReplicasError, NotLeaderForPartitionError):
+        logging.getLogger("aiokafka.producer.sender").warning("retrying. Error: %s", error)
+    assert [(line["level"], line["message"]) for line in lines(json_written)] == [
+        ("INFO", "retrying. Error: NotEnoughReplicasError"),
+        ("WARNING", "retrying. Error: NotLeaderForPartitionError"),
+    ]
 
 
 @pytest.mark.parametrize("formatter", [logs.JsonFormatter(), logs.ConsoleFormatter()])

@@ -13,6 +13,7 @@ import pytest
 from fusion.features import FeatureBatch, PredictionBatch
 from fusion.scorer import Scorer
 from stream_app.errors import ScoringError
+from stream_app.worker.isolation import Scored
 from stream_app.worker.scoring import Answer, Scoring, joined, parted, together
 from tests.fusion.shoppers import ACTIONS, shoppers
 
@@ -72,8 +73,10 @@ def assert_equal(found: PredictionBatch, wanted: PredictionBatch) -> None:
 
 def test_a_joined_batch_gives_what_each_gives_alone(scorer: Counted) -> None:
     given = batches()
-    for found, one in zip(parted(scorer.score(joined(given)), given), given, strict=True):
-        assert_equal(found, scorer.score(one))
+    whole = joined(given)
+    for found, one in zip(parted(Scored(scorer.score(whole), np.ones(len(whole), bool)), given), given, strict=True):
+        assert found.predictions is not None
+        assert_equal(found.predictions, scorer.score(one))
 
 
 def test_joining_leaves_the_parts_as_they_were() -> None:
