@@ -74,6 +74,8 @@ class Pipeline(Section):
     """Between two small batches of a task: a transaction costs worker and broker about 6 ms of CPU however small."""
     pace_events: int = Field(48, ge=1)
     """So many events in all tasks of a worker do not wait for that: at 2,000 a second every 24 ms."""
+    pace_share: float = Field(0.6, gt=0, le=1)
+    """Of the time, at most, a worker is busy with batches that are not full: events gather in the rest of it."""
     updates_ms: int = Field(250, ge=0)
     """Between a task's engagement records of windows that are still open; final ones go at once."""
     inbox_events: int = Field(4_096, ge=1)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import StateError, StreamAppError
+from stream_app.loop_thread import LoopThread
 from stream_app.records import OutputRecord
 from stream_app.settings import Broker
 from stream_app.transport.connection import DENIED, client_options, compression, failure
 from stream_app.transport.packing import pack
+
+T = TypeVar("T")
 
 Packed = list[tuple[str, int, list[BatchBuilder]]]
 """Closed batches per topic and partition."""
@@ -27,34 +30,29 @@ class TaskProducer:
 
     The transactional id is the task's, never the worker's: starting it fences any other holder of the task and ends
     the transaction that one left open (KIP-98; aiokafka sends TxnOffsetCommit without the group's generation).
+
+    It talks to the broker on `thread`, if it is given one: a commit is five questions, and each answer would wait for
+    what computes on the loop of the task.
     """
 
-    def __init__(self, broker: Broker, *, group: str, partition: int) -> None:
+    _producer: AIOKafkaProducer  # from start on
+
+    def __init__(self, broker: Broker, *, group: str, partition: int, thread: LoopThread | None = None) -> None:
+        self._broker = broker
         self._group = group
         self._partition = partition
+        self._thread = thread
         self._id = f"{group}-task-{partition}"
-        self._producer = AIOKafkaProducer(
-            transactional_id=self._id,
-            transaction_timeout_ms=broker.transaction_timeout_ms,
-            acks="all",
-            linger_ms=0,
-            max_batch_size=BATCH_BYTES,
-            compression_type=compression(broker),
-            retry_backoff_ms=5,
-            **client_options(broker),
-        )
+        self._started = False
 
     async def start(self) -> None:
         """Fence the previous owner. Raises DependencyError when the broker does not answer."""
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise failure(error, "transactional producer", operation="WRITE", on=self._id) from error
+        await self._there(self._start())
 
     async def stop(self) -> None:
         """Close the connection; a transaction left open is ended by the next start."""
-        await self._producer.stop()
+        if self._started:
+            await self._there(self._producer.stop())
 
     def pack(self, records: Iterable[OutputRecord]) -> Packed:
         """Records to batches per topic and partition; CPU only."""
@@ -69,6 +67,31 @@ class TaskProducer:
 
         After any StateError the state in memory is ahead of the log: end the process.
         """
+        return await self._there(self._commit(packed, offsets))
+
+    async def _there(self, work: Coroutine[Any, Any, T]) -> T:
+        return await (work if self._thread is None else self._thread.run(work))
+
+    async def _start(self) -> None:
+        broker = self._broker
+        self._producer = AIOKafkaProducer(
+            transactional_id=self._id,
+            transaction_timeout_ms=broker.transaction_timeout_ms,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+            compression_type=compression(broker),
+            retry_backoff_ms=5,
+            **client_options(broker),
+        )
+        self._started = True
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self._producer.stop()
+            raise failure(error, "transactional producer", operation="WRITE", on=self._id) from error
+
+    async def _commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         producer = self._producer
         delivered: list[asyncio.Future[Any]] = []
         try:

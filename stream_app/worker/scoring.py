@@ -62,7 +62,10 @@ class Scoring:
             chosen = self._next()
             scorer, tier, batches = chosen[0].scorer, chosen[0].tier, [asked.features for asked in chosen]
             started_s = time.perf_counter()
-            answers = await loop.run_in_executor(self._device, together, scorer, batches, tier)
+            if sum(map(len, batches)) <= 512:
+                answers = together(scorer, batches, tier)
+            else:
+                answers = await loop.run_in_executor(self._device, together, scorer, batches, tier)
             self._busy(scorer.device, time.perf_counter() - started_s)
             for asked, answer in zip(chosen, answers, strict=True):
                 if asked.answer.cancelled():

@@ -19,7 +19,7 @@ from stream_app.records import RecordLike
 from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
-from stream_app.worker.beat import due_s
+from stream_app.worker.beat import due_s, rested_s
 from stream_app.worker.checkpoints import Checkpoints, Found, last_values
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -69,6 +69,7 @@ class Task:
         self._draining = False
         self._blocked_since_s: float | None = None
         self._taken_s = 0.0  # when the last batch was, monotonic
+        self.rested_s = 0.0  # when the next may be
         self._working_ms: int | None = None  # Kafka time of the oldest event in hand
 
     async def start(self, reader: LogReader) -> Found:
@@ -177,7 +178,10 @@ class Task:
                 self._working_ms = None if taken is None else oldest_ms
                 if taken is not None:
                     self._begin()
-                    await self._advance(await self.pipeline.run(taken, now_ms=_now_ms()), taken)
+                    publication = await self.pipeline.run(taken, now_ms=_now_ms())
+                    if publication.size < self._settings.batch_events:
+                        self.rested_s = rested_s(self._settings, taken_s=self._taken_s, done_s=time.monotonic())
+                    await self._advance(publication, taken)
                 elif time.monotonic() >= next_tick_s:
                     told = self.pipeline.tick(now_ms=_now_ms())
                     next_tick_s = time.monotonic() + (0 if told is not None and told.goes_on else tick_s)
@@ -215,7 +219,8 @@ class Task:
 
     def _due_s(self) -> float:
         arrived_s, waiting = self._inbox.arrived_s or 0.0, self._waiting_everywhere()
-        return due_s(self._settings, waiting=waiting, arrived_s=arrived_s, taken_s=self._taken_s)
+        rested = max(task.rested_s for task in self._fellows())
+        return due_s(self._settings, waiting=waiting, arrived_s=arrived_s, taken_s=self._taken_s, rested_s=rested)
 
     def _waiting_everywhere(self) -> int:
         return sum(task.waiting for task in self._fellows())

@@ -21,6 +21,7 @@ from faust.types import TP
 from fusion.recommender import ItemIndex
 from stream_app.catalogue.shelf import Shelf
 from stream_app.errors import DependencyError, SettingsError, StateError
+from stream_app.loop_thread import LoopThread
 from stream_app.metrics import Metrics
 from stream_app.models import change
 from stream_app.models.artefact import RefusedError, Served
@@ -78,6 +79,7 @@ class Worker:
         self._status = Status(self._metrics)
         self._live = Live(self._metrics, self._status)
         self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._transactions = LoopThread("transactions")
         self._scoring = Scoring(
             self._device, lambda device, seconds: self._metrics.device_busy.labels(device).inc(seconds)
         )
@@ -134,6 +136,7 @@ class Worker:
         gc.freeze()  # modules and model stay: no collection need walk them
         gc.set_threshold(50_000, 50, 50)  # a batch makes thousands of objects and no cycles
         sys.setswitchinterval(SWITCH_S)
+        self._transactions.start()
         self._app = self._build_app()
         await self._app.start()
         background = [asyncio.create_task(work) for work in (self._keep_gauges(), self._end_with_app())]
@@ -143,6 +146,7 @@ class Worker:
             task.cancel()
         await self._stop_tasks()
         await self._app.stop()
+        await self._transactions.stop()
         await item_log.stop()
         await model_log.stop()
         await self._serving.stop()
@@ -320,7 +324,9 @@ class Worker:
             names=self._names,
             settings=settings.pipeline,
             pipeline=pipeline,
-            producer=TaskProducer(settings.broker, group=settings.pipeline.name, partition=number),
+            producer=TaskProducer(
+                settings.broker, group=settings.pipeline.name, partition=number, thread=self._transactions
+            ),
             metrics=self._metrics,
             expecting=partial(self._expecting, number),
             fellows=self._tasks.values,
