@@ -14,6 +14,6 @@ def drop_off(windows: WindowBatch, settings: SignalSettings) -> Fired:
     over = windows.is_final & (windows.rows["kind"] == KINDS.index("session"))
     step = funnel_step(windows)
     between = (step >= STEPS.index("looked")) & (step < STEPS.index("bought"))
-    looks = windows.count("view") + windows.count("click")
+    looks = windows.count("view", "click")
     fired: Fired = over & between & (looks >= settings.drop_off_looks)
     return fired

@@ -21,16 +21,12 @@ def engagement_score(windows: WindowBatch) -> NDArray[np.float64]:
     def half_full(figure: NDArray[np.float64] | NDArray[np.int64], half: float) -> NDArray[np.float64]:
         return 1.0 - np.exp2(-np.maximum(figure, 0) / half)
 
-    def count(actions: tuple[str, ...]) -> NDArray[np.int64]:
-        total: NDArray[np.int64] = np.sum([windows.count(action) for action in actions], axis=0)
-        return total
-
     share = (
-        0.20 * half_full(count(DEEP), 5)
+        0.20 * half_full(windows.count(*DEEP), 5)
         + 0.10 * half_full(windows.rows["dwell_ms"] / 60_000, 2)
         + 0.15 * half_full(windows.unique_products(), 3)
-        + 0.20 * half_full(count(WANTED), 1)
+        + 0.20 * half_full(windows.count(*WANTED), 1)
         + 0.20 * half_full(windows.count("purchase"), 1)
-        + 0.15 * half_full(count(SAID), 2)
+        + 0.15 * half_full(windows.count(*SAID), 2)
     )
     return np.round(100 * share, 1)

@@ -14,6 +14,7 @@ def funnel_step(windows: WindowBatch) -> NDArray[np.int64]:
 
     Example: views and an add_to_cart, no purchase: carted, even where the cart is empty again.
     """
-    reached = [np.sum([windows.count(action) for action in actions], axis=0) > 0 for actions in _ACTIONS]
-    step: NDArray[np.int64] = np.max([hit * at for at, hit in enumerate(reached, start=1)], axis=0)
+    step = np.zeros(len(windows), np.int64)
+    for at, actions in enumerate(_ACTIONS, start=1):
+        step[windows.count(*actions) > 0] = at
     return step

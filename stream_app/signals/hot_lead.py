@@ -10,7 +10,7 @@ def hot_lead(windows: WindowBatch, settings: SignalSettings) -> Fired:
 
     Example: score 0.7, two sofas and a lamp viewed, no purchase.
     """
-    wanted = windows.count("add_to_cart") + windows.count("wishlist") > 0
+    wanted = windows.count("add_to_cart", "wishlist") > 0
     looked = windows.unique_products() >= settings.hot_products
     likely = windows.rows["scores"]["purchase"] >= settings.hot_purchase  # NaN: no prediction yet, never
     fired: Fired = likely & (wanted | looked) & (windows.count("purchase") == 0)

@@ -11,5 +11,5 @@ def search_friction(windows: WindowBatch, settings: SignalSettings) -> Fired:
     Example: "sofa bed grey", then "grey sofa", both without results.
     """
     stuck = windows.rows["zero_results"] + windows.rows["reformulations"] >= settings.friction
-    fired: Fired = stuck & (windows.count("add_to_cart") + windows.count("purchase") == 0)
+    fired: Fired = stuck & (windows.count("add_to_cart", "purchase") == 0)
     return fired

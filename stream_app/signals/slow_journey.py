@@ -12,6 +12,6 @@ def slow_journey(windows: WindowBatch, settings: SignalSettings) -> Fired:
     """
     rows = windows.rows
     long = (rows["kind"] == KINDS.index("session")) & (rows["last_ms"] - rows["first_ms"] >= settings.slow_ms)
-    looked = windows.count("view") + windows.count("click") >= settings.slow_looks
-    fired: Fired = long & looked & (windows.count("add_to_cart") + windows.count("purchase") == 0)
+    looked = windows.count("view", "click") >= settings.slow_looks
+    fired: Fired = long & looked & (windows.count("add_to_cart", "purchase") == 0)
     return fired

@@ -362,56 +362,25 @@ class TaskState:
         ids = [key.removeprefix(ESCAPED) for key in kept]
         layout.unpack(self._users, self._windows, ids, list(kept.values()), watermark_ms=self._clock.watermark_ms)
 
-    @alone
     def known(self, user: str) -> tuple[dict[str, Any], WindowBatch] | None:
-        """`user` and `windows_of` at one moment, on any thread; None for a stranger."""
-        found = self.user(user)
-        return None if found is None else (found, self.windows_of(user))
+        """What is known about a user, for people, and their windows as updates, of one moment; None for a stranger."""
+        if (copied := self._copied(user)) is None:
+            return None
+        row, windows = copied
+        return _told(user, row, windows), windows
 
     def user(self, user: str) -> dict[str, Any] | None:
-        """What is known about a user, for people; None for a stranger."""
+        """The first part of `known`."""
+        found = self.known(user)
+        return None if found is None else found[0]
+
+    @alone
+    def _copied(self, user: str) -> tuple[np.void, WindowBatch] | None:
         row = self._users.find(user.encode())
         if row is None:
             return None
-        base, history = self._users.rows[row]["base"], self._users.rows[row]["history"]
-        known = history[(history[:, 1] & NO_ACTION) != NO_ACTION]
         _, held = self._windows.walk(np.array([row]))
-        batch = self._batch(held, is_final=False)
-        return {
-            "user_id": user,
-            "events": int(base["events"]),
-            "first_seen_ms": int(base["first_seen_ms"]),
-            "last_seen_ms": int(base["last_seen_ms"]),
-            "prediction": _shown({name: base["scores"][name].item() for name in SCORES.names or ()}),
-            "sentiment": _shown({"score": base["sentiment"].item()})["score"],
-            "history": [
-                {
-                    "item": f"{int(item) & (1 << 64) - 1:016x}" if item else None,
-                    "action": ACTIONS[when & NO_ACTION],
-                    "event_time_ms": when >> WHEN_SHIFT,
-                }
-                for item, when in known.tolist()
-            ],
-            "windows": [
-                {
-                    "type": KINDS[int(window["kind"])],
-                    "start_ms": int(window["start_ms"]),
-                    "end_ms": int(window["end_ms"]),
-                    "revision": int(window["revision"]),
-                    "counts": {name: n for name, n in zip(ACTIONS, window["counts"].tolist(), strict=True) if n},
-                    "unique_products": products,
-                    "revenue": batch.revenue(at),
-                    "platforms": batch.platforms(at),
-                }
-                for at, (window, products) in enumerate(zip(batch.rows, batch.unique_products().tolist(), strict=True))
-            ],
-        }
-
-    def windows_of(self, user: str) -> WindowBatch:
-        """A user's windows as in `user`, as updates; none for a stranger."""
-        row = self._users.find(user.encode())
-        held = np.zeros(0, np.int64) if row is None else self._windows.walk(np.array([row]))[1]
-        return self._batch(held, is_final=False)
+        return self._users.rows[[row]][0], self._batch(held, is_final=False)
 
     def memory_bytes(self) -> int:
         """Arrays, indexes and identities, about."""
@@ -511,6 +480,40 @@ def log_of(record: bytes) -> str | None:
 
 def _key(user: bytes) -> bytes:
     return ESCAPED + user if user.startswith(OWN) else user
+
+
+def _told(user: str, row: np.void, windows: WindowBatch) -> dict[str, Any]:
+    base, history = row["base"], row["history"]
+    known = history[(history[:, 1] & NO_ACTION) != NO_ACTION]
+    return {
+        "user_id": user,
+        "events": int(base["events"]),
+        "first_seen_ms": int(base["first_seen_ms"]),
+        "last_seen_ms": int(base["last_seen_ms"]),
+        "prediction": _shown({name: base["scores"][name].item() for name in SCORES.names or ()}),
+        "sentiment": _shown({"score": base["sentiment"].item()})["score"],
+        "history": [
+            {
+                "item": f"{int(item) & (1 << 64) - 1:016x}" if item else None,
+                "action": ACTIONS[when & NO_ACTION],
+                "event_time_ms": when >> WHEN_SHIFT,
+            }
+            for item, when in known.tolist()
+        ],
+        "windows": [
+            {
+                "type": KINDS[int(window["kind"])],
+                "start_ms": int(window["start_ms"]),
+                "end_ms": int(window["end_ms"]),
+                "revision": int(window["revision"]),
+                "counts": {name: n for name, n in zip(ACTIONS, window["counts"].tolist(), strict=True) if n},
+                "unique_products": products,
+                "revenue": windows.revenue(at),
+                "platforms": windows.platforms(at),
+            }
+            for at, (window, products) in enumerate(zip(windows.rows, windows.unique_products().tolist(), strict=True))
+        ],
+    }
 
 
 def _shown(scores: dict[str, Any]) -> dict[str, Any]:

@@ -96,10 +96,11 @@ class WindowBatch:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def count(self, action: str) -> NDArray[np.int64]:
-        """(w,) events with that action."""
-        column: NDArray[np.int64] = self.rows["counts"][:, ACTIONS.index(action)]
-        return column
+    def count(self, *actions: str) -> NDArray[np.int64]:
+        """(w,) events with one of these actions."""
+        first, *more = (self.rows["counts"][:, ACTIONS.index(action)] for action in actions)
+        total: NDArray[np.int64] = sum(more, start=first)
+        return total
 
     def events(self) -> NDArray[np.int64]:
         """(w,) events of all actions."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 STEP = ("action", "product", "event_time_ms")
 WINDOW = ("type", "start_ms", "end_ms", "counts", "unique_products", "engagement_score", "signals", "funnel_step")
 
@@ -22,7 +24,7 @@ def journey(found: Mapping[str, Any], name: str) -> dict[str, Any]:
             for window in found["windows"]
         ],
         "why": found.get("why", {}),
-        "predictions": [_prediction(record) for record in found.get("predictions", ())],
+        "predictions": [_prediction(orjson.loads(record)) for record in found.get("predictions", ())],
     }
 
 

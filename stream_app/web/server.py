@@ -226,7 +226,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _json(body: Mapping[str, Any], *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    packed = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    """Bytes in the body are JSON already."""
+    packed = orjson.dumps(body, orjson.Fragment, orjson.OPT_SERIALIZE_NUMPY)
     return web.Response(body=packed, status=status, headers=headers, content_type="application/json")
 
 

@@ -31,6 +31,7 @@ USERS, PREDICTIONS = 20_000, 5
 """Remembered: the last predictions of the latest users; the rest come back with their next event."""
 WINDOWS = 48
 """Windows of insights kept."""
+MEANINGS = {name: inspect.getdoc(signal) for name, signal in SIGNALS.items()}
 FACTS = ("title", "category", "brand", "price", "currency")
 _PART = msgspec.json.Decoder(Part).decode
 Described = tuple[dict[str, Any], list[bytes]]
@@ -88,17 +89,16 @@ class Serving:
             last.popitem(last=False)
 
     async def user(self, user: str) -> Mapping[str, Any] | None:
-        """State, windows with what they say, last predictions and why; None where this worker does not know them."""
+        """State, windows with what they say, last predictions (JSON) and why; None where they are not known here."""
         if (described := self._describe(user)) is None:
             return None
         found, values = described
-        last = [orjson.loads(value) for value in values]
         fired = dict.fromkeys(name for window in found["windows"] for name in window["signals"])
         why = {
-            "modalities": last[0]["modalities"] if last else None,
-            "signals": {name: inspect.getdoc(SIGNALS[name]) for name in fired},
+            "modalities": orjson.loads(values[0])["modalities"] if values else None,
+            "signals": {name: MEANINGS[name] for name in fired},
         }
-        return {**found, "history": self._named(found["history"]), "predictions": last, "why": why}
+        return {**found, "history": self._named(found["history"]), "predictions": values, "why": why}
 
     async def recommendations(self, user: str) -> Mapping[str, Any] | None:
         """Those of the last prediction, else what is trending; None where this worker does not know the user."""

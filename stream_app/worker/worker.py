@@ -65,8 +65,8 @@ STOP_S = 9.0
 LOOKED_BACK = 3
 """Windows of insights among which the live page finds one that says something."""
 RETRY_S = 0.3
-SWITCH_S = 0.001
-"""How long the web thread may have to wait for one that computes."""
+SWITCH_S = 0.000_2
+"""How long the web thread may have to wait for one that computes: once an answer, and where interrupted."""
 
 
 class Worker:

@@ -58,6 +58,7 @@ def _both(system: System, first: WorkerProcess, asks: float, seconds: float) -> 
     second = system.start_worker()
     asyncio.run(_assigned(second))
     theirs = asyncio.run(until(lambda: _elsewhere(url, users), deadline_s=60, every_s=1.0))
+    time.sleep(WARM_S)  # the new worker has caught up, and made its first answers
     routed = _measure(url, theirs, asks, seconds, ("users", "recommendations"))
     return {"cores": cores, **alone, **{f"routed {kind}": figures for kind, figures in routed.items()}}
 

@@ -1,11 +1,11 @@
 """Two workers share the users; either answers for all of them, and insights are the same at both."""
 
-import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import jsonschema  # type: ignore[import-untyped]
 import orjson
 import pytest
 from aiohttp import ClientSession
@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 from stream_app.broker import EmbeddedBroker
 from stream_app.producers.publish import encode
 from stream_app.producers.simulate import simulate
+from stream_app.web.openapi import openapi
 from tests.kafka.workers import System, settings_for, until
 
 START_MS = 1_700_000_000_000
@@ -48,13 +49,23 @@ async def test_any_worker_answers_for_every_user(system: System) -> None:
             async with session.get(url + path) as answer:
                 return answer.status, orjson.loads(await answer.read())
 
-        await asyncio.sleep(2)  # the last insights and owners reach both
+        async def reached() -> bool:
+            """The last insights and owners, both workers."""
+            insights = [await ask(url, "/v1/insights?windows=9") for url in urls]
+            found = [await ask(url, f"/v1/users/{quote(user, safe='')}") for url in urls for user in users]
+            return insights[0] == insights[1] and {status for status, _ in found} == {200}
+
+        await until(reached, deadline_s=120)
         answers = [[await ask(url, f"/v1/users/{quote(user, safe='')}") for user in users] for url in urls]
         assert {status for status, _ in [*answers[0], *answers[1]]} == {200}
         assert [found["events"] for _, found in answers[0]] == [found["events"] for _, found in answers[1]]
         assert all(found["why"]["modalities"] for _, found in answers[0])  # type: ignore[index]
         told = [await ask(url, f"/v1/recommendations/{quote(users[0], safe='')}") for url in urls]
         assert told[0] == told[1]
+        documented = openapi()["components"]
+        for name, (_, answer) in (("User", answers[0][0]), ("Recommendations", told[0])):
+            schema = {"$ref": f"#/components/schemas/{name}", "components": documented}
+            jsonschema.Draft202012Validator(schema).validate(answer)
         insights = [await ask(url, "/v1/insights?windows=9") for url in urls]
         assert insights[0] == insights[1]
         assert insights[0][1]["insights"]
