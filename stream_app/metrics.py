@@ -151,6 +151,7 @@ class Metrics:
         self.device_busy = counter("device_busy_seconds", "Time in which the model was scoring", "device")
         self.cpu = counter("stage_cpu_seconds", "CPU time per stage", "stage")
         self.stage_events = counter("stage_events", "Events that passed a stage", "stage")
+        self._passed = {name: (self.stage_events.labels(name), self.cpu.labels(name)) for name in STAGES}
         self.lag = gauge("lag_records", "Records not yet read", "topic", "partition")
         self.lag_seconds = gauge("lag_seconds", "Age of the oldest record not yet read", "topic", "partition")
         self.watermark_lag = gauge("watermark_lag_seconds", "Wall clock minus watermark", "partition")
@@ -216,8 +217,9 @@ class Metrics:
     def observe_stage(self, name: str, seconds: float, events: int, *, cpu_seconds: float = 0.0) -> None:
         """Count one batch's passage through one of STAGES."""
         self.stages.observe_one(seconds, name)
-        self.stage_events.labels(name).inc(events)
-        self.cpu.labels(name).inc(cpu_seconds)
+        passed, cpu = self._passed[name]
+        passed.inc(events)
+        cpu.inc(cpu_seconds)
 
     @contextmanager
     def stage(self, name: str, events: int) -> Iterator[None]:
@@ -274,9 +276,6 @@ class Metrics:
             self.consumed.labels(topic)
             for verdict in VERDICTS:
                 self.verdicts.labels(topic, verdict)
-        for name in STAGES:
-            self.cpu.labels(name)
-            self.stage_events.labels(name)
         for kind in ("update", "final"):
             self.engagement.labels(kind)
         for signal in signals:

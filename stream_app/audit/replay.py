@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -37,6 +36,7 @@ from stream_app.settings import Settings
 from stream_app.state import StateSettings, TaskState
 from stream_app.transport import admin
 from stream_app.transport.loader import Loader
+from stream_app.worker.device import Device
 from stream_app.worker.pipeline import Pipeline
 from stream_app.worker.scoring import Scoring
 
@@ -134,7 +134,7 @@ class _Partition:
         there: list[int] = []
         async for chunk in log.read(result.into, partition):
             there += [decode_made(record.value or b"").identity for record in chunk]
-        device = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="device"))
+        device = stack.enter_context(Device())
         served = load_configured(settings)
         metrics = Metrics()
         models = Models(served, settings=settings, metrics=metrics, device=device)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import fields, replace
 from functools import partial
 from typing import NamedTuple
@@ -18,10 +17,13 @@ import numpy as np
 
 from fusion.features import FeatureBatch, PredictionBatch
 from fusion.scorer import Scorer
+from stream_app.worker.device import Device
 from stream_app.worker.isolation import Scored, isolate
 
 MOST_EVENTS = 4_096
 """Of one call."""
+SMALL = 512
+"""Events of a call that is not worth another thread: the loop waits for the answer anyway."""
 
 
 class Answer(NamedTuple):
@@ -39,9 +41,9 @@ class _Asked(NamedTuple):
 
 
 class Scoring:
-    """The device thread's queue; one event loop."""
+    """The queue before the device; one event loop."""
 
-    def __init__(self, device: Executor, busy: Callable[[str, float], object] = lambda *_: None) -> None:
+    def __init__(self, device: Device, busy: Callable[[str, float], object] = lambda *_: None) -> None:
         self._device = device
         self._busy = busy  # hears of every call: the kind of device, and seconds
         self._waiting: list[_Asked] = []
@@ -62,10 +64,12 @@ class Scoring:
             chosen = self._next()
             scorer, tier, batches = chosen[0].scorer, chosen[0].tier, [asked.features for asked in chosen]
             started_s = time.perf_counter()
-            if sum(map(len, batches)) <= 512:
-                answers = together(scorer, batches, tier)
-            else:
+            small = scorer.device == "cpu" and sum(map(len, batches)) <= SMALL
+            done = self._device.at_once(together, scorer, batches, tier) if small else None
+            if done is None:
                 answers = await loop.run_in_executor(self._device, together, scorer, batches, tier)
+            else:
+                answers = done.result()
             self._busy(scorer.device, time.perf_counter() - started_s)
             for asked, answer in zip(chosen, answers, strict=True):
                 if asked.answer.cancelled():

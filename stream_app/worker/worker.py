@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
@@ -42,6 +41,7 @@ from stream_app.web.status import Status
 from stream_app.web.thread import WebThread
 from stream_app.worker.catalogue_log import CatalogueLog
 from stream_app.worker.checkpoints import Checkpoints
+from stream_app.worker.device import Device
 from stream_app.worker.item_log import ItemLog
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.overload import Overload
@@ -78,7 +78,7 @@ class Worker:
         self._metrics = Metrics(topics=self._names.inputs, signals=tuple(SIGNALS))
         self._status = Status(self._metrics)
         self._live = Live(self._metrics, self._status)
-        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._device = Device()
         self._transactions = LoopThread("transactions")
         self._scoring = Scoring(
             self._device, lambda device, seconds: self._metrics.device_busy.labels(device).inc(seconds)

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from stream_app.producers.simulate import simulate
 from stream_app.records import Record
 from stream_app.settings import load
 from stream_app.state import StateSettings, TaskState
+from stream_app.worker.device import Device
 from stream_app.worker.inbox import Taken
 from stream_app.worker.pipeline import Pipeline
 from stream_app.worker.scoring import Scoring
@@ -115,7 +115,7 @@ def stream(variant: str, events: int) -> list[Record]:
 
 async def drain(served: Served, records: Sequence[Record]) -> tuple[float, float, int]:
     """Wall and CPU seconds, and how many were set aside."""
-    with ThreadPoolExecutor(1) as device:
+    with Device() as device:
         state = TaskState(
             StateSettings(**SETTINGS.state.model_dump()),
             carried=held_dtype(served.scorer.carried_dtype),

@@ -4,7 +4,6 @@ to be trusted, from the changelog alone; either way with the same state."""
 import asyncio
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from stream_app.transport import admin
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
 from stream_app.worker.checkpoints import Checkpoints, Found, last_values
+from stream_app.worker.device import Device
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.routing import partition_of
 from stream_app.worker.scoring import Scoring
@@ -180,7 +180,7 @@ async def test_a_checkpoint_waits_for_the_log_also_after_what_a_task_told_on_lea
     told: list[Publication] = []
     failed: list[BaseException] = []
     held_up = threading.Event()
-    with ThreadPoolExecutor(1) as device:
+    with Device() as device:
         pipeline = Pipeline(
             0,
             state=state,

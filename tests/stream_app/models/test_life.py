@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from stream_app.models.memory import held_dtype
 from stream_app.records import OutputRecord, Record
 from stream_app.settings import Settings, load
 from stream_app.state import StateSettings, TaskState
+from stream_app.worker.device import Device
 from stream_app.worker.pipeline import Pipeline
 from stream_app.worker.scoring import Scoring
 from tests.stream_app.models.variants import other_encoders, other_heads, variant
@@ -55,13 +55,13 @@ def configured(shelf: Shelf) -> Served:
 
 
 @pytest.fixture
-def device() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as executor:
+def device() -> Iterator[Device]:
+    with Device() as executor:
         yield executor
 
 
 @pytest_asyncio.fixture
-async def models(shelf: Shelf, configured: Served, device: ThreadPoolExecutor) -> AsyncIterator[Models]:
+async def models(shelf: Shelf, configured: Served, device: Device) -> AsyncIterator[Models]:
     made = Models(configured, settings=shelf.settings, metrics=Metrics(), device=device)
     yield made
     made.close()
@@ -136,7 +136,7 @@ async def test_where_the_named_model_is_broken_it_begins_with_the_one_before(mod
     ],
 )
 async def test_a_record_that_cannot_be_followed_leaves_the_running_model(
-    shelf: Shelf, configured: Served, device: ThreadPoolExecutor, value: bytes, reason: str
+    shelf: Shelf, configured: Served, device: Device, value: bytes, reason: str
 ) -> None:
     metrics = Metrics()
     models = Models(configured, settings=shelf.settings, metrics=metrics, device=device)
@@ -207,7 +207,7 @@ async def test_a_void_record_at_the_end_of_the_topic_is_answered_by_what_holds(m
 class Line:
     """A pipeline of one task, fed by hand."""
 
-    def __init__(self, models: Models, settings: Settings, device: ThreadPoolExecutor, metrics: Metrics) -> None:
+    def __init__(self, models: Models, settings: Settings, device: Device, metrics: Metrics) -> None:
         scorer = models.live.scorer
         self.state = TaskState(
             StateSettings(**settings.state.model_dump()),
@@ -233,7 +233,7 @@ def said(outputs: list[OutputRecord], topic: str = NAMES.predictions) -> list[di
 
 
 async def test_a_batch_has_one_model_and_the_next_one_the_new_model(
-    models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor
+    models: Models, shelf: Shelf, configured: Served, device: Device
 ) -> None:
     await models.start([])
     line, records = Line(models, shelf.settings, device, Metrics()), arrived(set())
@@ -249,7 +249,7 @@ async def test_a_batch_has_one_model_and_the_next_one_the_new_model(
 
 
 async def test_the_stream_goes_on_while_a_model_loads(
-    models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    models: Models, shelf: Shelf, configured: Served, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()
 
@@ -271,7 +271,7 @@ async def test_the_stream_goes_on_while_a_model_loads(
 
 
 async def test_a_users_memory_outlives_a_swap_only_where_the_new_model_can_read_it(
-    shelf: Shelf, configured: Served, device: ThreadPoolExecutor
+    shelf: Shelf, configured: Served, device: Device
 ) -> None:
     records = arrived(set())
     cold: dict[str, int] = {}
@@ -290,9 +290,7 @@ async def test_a_users_memory_outlives_a_swap_only_where_the_new_model_can_read_
     assert cold[shelf.encoders.digest] == 2, "a stranger for their first two events"
 
 
-async def test_a_shadow_changes_nothing_but_is_measured(
-    shelf: Shelf, configured: Served, device: ThreadPoolExecutor
-) -> None:
+async def test_a_shadow_changes_nothing_but_is_measured(shelf: Shelf, configured: Served, device: Device) -> None:
     outputs = {}
     for shadow in (None, Shadow(digest=shelf.encoders.digest, path=shelf.encoders.path, share=1)):
         metrics = Metrics()
@@ -330,7 +328,7 @@ async def test_the_share_of_a_shadow_is_the_same_users_and_grows() -> None:
 
 
 async def test_a_shadow_that_fails_is_off_and_nobody_notices(
-    shelf: Shelf, configured: Served, device: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, configured: Served, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     metrics = Metrics()
     models = Models(configured, settings=shelf.settings, metrics=metrics, device=device)
@@ -348,7 +346,7 @@ async def test_a_shadow_that_fails_is_off_and_nobody_notices(
 
 
 async def test_churn_answers_wait_in_the_changelog(
-    models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor
+    models: Models, shelf: Shelf, configured: Served, device: Device
 ) -> None:
     await models.start([])
     lines = [Line(models, shelf.settings, device, Metrics()) for _ in range(2)]
@@ -363,7 +361,7 @@ async def test_churn_answers_wait_in_the_changelog(
 
 
 async def test_a_word_for_the_topic_leaves_with_the_next_transaction_in_the_tasks_own_partition(
-    models: Models, shelf: Shelf, configured: Served, device: ThreadPoolExecutor
+    models: Models, shelf: Shelf, configured: Served, device: Device
 ) -> None:
     await models.start([])
     await models.take_in([record(0, order(shelf.heads, before=configured.named))], judge=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from stream_app.producers.simulate import simulate
 from stream_app.records import OutputRecord, Record
 from stream_app.settings import Settings, load
 from stream_app.state import StateSettings, TaskState
+from stream_app.worker.device import Device
 from stream_app.worker.inbox import Taken
 from stream_app.worker.isolation import HOPELESS, isolate
 from stream_app.worker.pipeline import Pipeline
@@ -100,7 +100,7 @@ def run(scorer: Cursed, records: list[Record], batch: int) -> tuple[list[OutputR
     """All that a pipeline publishes, and its state in the end."""
 
     async def all_of_it() -> tuple[list[OutputRecord], TaskState]:
-        with ThreadPoolExecutor(1) as device:
+        with Device() as device:
             state = TaskState(
                 StateSettings(**SETTINGS.state.model_dump()),
                 carried=held_dtype(scorer.carried_dtype),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 from fusion.features import FeatureBatch, PredictionBatch
 from fusion.scorer import Scorer
 from stream_app.errors import ScoringError
+from stream_app.worker.device import Device
 from stream_app.worker.isolation import Scored
 from stream_app.worker.scoring import Answer, Scoring, joined, parted, together
 from tests.fusion.shoppers import ACTIONS, shoppers
@@ -40,8 +40,8 @@ def scorer() -> Counted:
 
 
 @pytest.fixture
-def device() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as made:
+def device() -> Iterator[Device]:
+    with Device() as made:
         yield made
 
 
@@ -87,7 +87,7 @@ def test_joining_leaves_the_parts_as_they_were() -> None:
         np.testing.assert_array_equal(one.row, row)
 
 
-def test_what_comes_together_is_scored_in_one_call(scorer: Counted, device: ThreadPoolExecutor) -> None:
+def test_what_comes_together_is_scored_in_one_call(scorer: Counted, device: Device) -> None:
     given = batches()
     answers = asked(Scoring(device), scorer, given)
     assert scorer.calls == 1
@@ -95,7 +95,7 @@ def test_what_comes_together_is_scored_in_one_call(scorer: Counted, device: Thre
     assert all(a.scored.kept.all() and a.cpu_s > 0 for a in answers if isinstance(a, Answer))
 
 
-def test_two_models_are_never_mixed(scorer: Counted, device: ThreadPoolExecutor) -> None:
+def test_two_models_are_never_mixed(scorer: Counted, device: Device) -> None:
     other = Scorer.load(device="cpu", actions=ACTIONS)
     other.__class__ = Counted
     scoring, given = Scoring(device), batches()
@@ -120,7 +120,7 @@ def test_the_poison_of_one_batch_is_no_others(scorer: Counted) -> None:
     assert not kept[2][7]
 
 
-def test_a_hopeless_batch_fails_alone(scorer: Counted, device: ThreadPoolExecutor) -> None:
+def test_a_hopeless_batch_fails_alone(scorer: Counted, device: Device) -> None:
     given = batches()
     given[2] = replace(given[2], item=np.full(90, POISON, np.uint64))
     answers = asked(Scoring(device), scorer, given)

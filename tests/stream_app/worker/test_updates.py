@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 
 import orjson
 
@@ -16,6 +15,7 @@ from stream_app.models.change import Artefact
 from stream_app.models.life import Models
 from stream_app.models.memory import held_dtype
 from stream_app.state import StateSettings, TaskState
+from stream_app.worker.device import Device
 from stream_app.worker.pipeline import Pipeline, Publication
 from stream_app.worker.scoring import Scoring
 from tests.stream_app.worker.test_isolation import NAMES, SETTINGS, START_MS, arrived, taken
@@ -23,7 +23,7 @@ from tests.stream_app.worker.test_isolation import NAMES, SETTINGS, START_MS, ar
 SECOND_HALF = 128
 
 
-def pipeline(device: ThreadPoolExecutor) -> Pipeline:
+def pipeline(device: Device) -> Pipeline:
     scorer, metrics = Scorer.load(device="cpu", actions=ACTIONS), Metrics()
     named = Artefact(digest=scorer.model.digest)
     served = Served(scorer, load_checkpoint(ARTEFACT).model.config, named, memory=1)
@@ -51,7 +51,7 @@ def test_updates_wait_their_time_and_the_next_tick_tells_them() -> None:
     wait_ms = SETTINGS.pipeline.updates_ms
 
     async def run() -> tuple[Publication, Publication, Publication | None, Publication | None]:
-        with ThreadPoolExecutor(1) as device:
+        with Device() as device:
             pipe = pipeline(device)
             first = await pipe.run(taken(records[:SECOND_HALF]), now_ms=now_ms)
             second = await pipe.run(taken(records[SECOND_HALF:]), now_ms=now_ms + wait_ms - 1)
@@ -69,7 +69,7 @@ def test_who_leaves_tells_what_waits() -> None:
     now_ms = START_MS + 30 * 86_400_000
 
     async def run() -> tuple[Publication | None, Publication | None]:
-        with ThreadPoolExecutor(1) as device:
+        with Device() as device:
             pipe = pipeline(device)
             await pipe.run(taken(records[:SECOND_HALF]), now_ms=now_ms)
             await pipe.run(taken(records[SECOND_HALF:]), now_ms=now_ms + 1)
