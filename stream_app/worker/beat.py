@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import random
+
 from stream_app.settings import Pipeline
 
+PHASE = random.random()
+"""Of this process's beat: workers of one machine take turns."""
 
-def due_s(settings: Pipeline, *, waiting: int, arrived_s: float, taken_s: float, rested_s: float = 0.0) -> float:
+
+def due_s(
+    settings: Pipeline, *, waiting: int, arrived_s: float, taken_s: float, rested_s: float = 0.0, phase: float = 0.0
+) -> float:
     """Once the worker has rested where `waiting` events are enough; soon after a silence; otherwise at the next beat.
 
     `waiting`: in all tasks of the worker, which go together so that `Scoring` pays once; `arrived_s`: when this task's
-    oldest came; `taken_s`: when its last batch was taken; `rested_s`: see `rested_s`. The beat is everybody's too.
+    oldest came; `taken_s`: when its last batch was taken; `rested_s`: see `rested_s`. The beat is everybody's too, at
+    `phase` (0..1) of the clock's.
     """
     pace_s = settings.pace_ms / 1000
     if pace_s and waiting >= settings.pace_events:
@@ -17,7 +25,7 @@ def due_s(settings: Pipeline, *, waiting: int, arrived_s: float, taken_s: float,
     lingered_s = arrived_s + settings.linger_ms / 1000
     if not pace_s or lingered_s > taken_s + 2 * pace_s:
         return lingered_s
-    return max(lingered_s, (taken_s // pace_s + 1) * pace_s)
+    return max(lingered_s, ((taken_s / pace_s - phase) // 1 + 1 + phase) * pace_s)
 
 
 def rested_s(settings: Pipeline, *, taken_s: float, done_s: float) -> float:

@@ -19,7 +19,7 @@ from stream_app.records import RecordLike
 from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
-from stream_app.worker.beat import due_s, rested_s
+from stream_app.worker.beat import PHASE, due_s, rested_s
 from stream_app.worker.checkpoints import Checkpoints, Found, last_values
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -220,7 +220,14 @@ class Task:
     def _due_s(self) -> float:
         arrived_s, waiting = self._inbox.arrived_s or 0.0, self._waiting_everywhere()
         rested = max(task.rested_s for task in self._fellows())
-        return due_s(self._settings, waiting=waiting, arrived_s=arrived_s, taken_s=self._taken_s, rested_s=rested)
+        return due_s(
+            self._settings,
+            waiting=waiting,
+            arrived_s=arrived_s,
+            taken_s=self._taken_s,
+            rested_s=rested,
+            phase=PHASE,
+        )
 
     def _waiting_everywhere(self) -> int:
         return sum(task.waiting for task in self._fellows())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.settings import Pipeline
-from stream_app.worker.beat import due_s
+from stream_app.worker.beat import due_s, rested_s
 
 SETTINGS = Pipeline(linger_ms=10, pace_ms=100, pace_events=16)
 
@@ -24,6 +24,18 @@ def test_few_events_wait_for_the_beat_and_enough_of_them_do_not() -> None:
 def test_two_tasks_meet_at_the_same_beat() -> None:
     one, other = (due_s(SETTINGS, waiting=1, arrived_s=7.26, taken_s=taken_s) for taken_s in (7.21, 7.25))
     assert one == other == pytest.approx(7.3)
+
+
+def test_another_phase_is_another_beat() -> None:
+    beats = [due_s(SETTINGS, waiting=1, arrived_s=7.21, taken_s=7.21, phase=phase) for phase in (0.0, 0.4, 0.05)]
+    assert beats == [pytest.approx(7.3), pytest.approx(7.24), pytest.approx(7.305)]
+
+
+def test_enough_events_wait_until_the_worker_has_rested() -> None:
+    rested = rested_s(Pipeline(pace_share=0.5), taken_s=40.0, done_s=40.03)
+    assert rested == pytest.approx(40.06)
+    assert due_s(SETTINGS, waiting=16, arrived_s=40.03, taken_s=40.0, rested_s=rested) == rested
+    assert due_s(SETTINGS, waiting=16, arrived_s=40.07, taken_s=40.0, rested_s=rested) == 40.07
 
 
 def test_without_a_pace_there_is_no_beat() -> None:
