@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 from stream_app.settings import Pipeline
 
-PHASE = random.random()
-"""Of this process's beat: workers of one machine take turns."""
+GOLDEN = (5**0.5 - 1) / 2
 
 
 def due_s(
@@ -35,3 +32,9 @@ def rested_s(settings: Pipeline, *, taken_s: float, done_s: float) -> float:
     transactions, each of them waits for the others, and the latency is worse than that of fewer and larger ones.
     """
     return taken_s + (done_s - taken_s) / settings.pace_share
+
+
+def phase_of(number: int) -> float:
+    """Of the beat of a worker whose lowest task that is: far from each other's, so that workers of one machine take
+    turns (multiples of the golden ratio, Knuth, The Art of Computer Programming, 6.4)."""
+    return number * GOLDEN % 1

@@ -19,7 +19,7 @@ from stream_app.records import RecordLike
 from stream_app.settings import Pipeline as PipelineSettings
 from stream_app.transport.log_reader import LogReader
 from stream_app.transport.transaction import TaskProducer
-from stream_app.worker.beat import PHASE, due_s, rested_s
+from stream_app.worker.beat import due_s, phase_of, rested_s
 from stream_app.worker.checkpoints import Checkpoints, Found, last_values
 from stream_app.worker.inbox import Ack, Arrival, Inbox, Taken
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -226,7 +226,7 @@ class Task:
             arrived_s=arrived_s,
             taken_s=self._taken_s,
             rested_s=rested,
-            phase=PHASE,
+            phase=phase_of(min(task.number for task in self._fellows())),
         )
 
     def _waiting_everywhere(self) -> int:

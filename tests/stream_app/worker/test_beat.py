@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.settings import Pipeline
-from stream_app.worker.beat import due_s, rested_s
+from stream_app.worker.beat import due_s, phase_of, rested_s
 
 SETTINGS = Pipeline(linger_ms=10, pace_ms=100, pace_events=16)
 
@@ -24,6 +26,11 @@ def test_few_events_wait_for_the_beat_and_enough_of_them_do_not() -> None:
 def test_two_tasks_meet_at_the_same_beat() -> None:
     one, other = (due_s(SETTINGS, waiting=1, arrived_s=7.26, taken_s=taken_s) for taken_s in (7.21, 7.25))
     assert one == other == pytest.approx(7.3)
+
+
+def test_workers_have_beats_apart() -> None:
+    phases = sorted(phase_of(number) for number in range(8))
+    assert min(b - a for a, b in pairwise([*phases, phases[0] + 1])) > 0.05
 
 
 def test_another_phase_is_another_beat() -> None:
