@@ -1,9 +1,9 @@
-"""What a text means and how it is spelt, blended: views that learn alone, and a logistic regression over their logits,
-which also calibrates (stacking, Wolpert 1992). Grades (stars) help to learn and are not asked for later."""
+"""What a text means, how it is spelt and how it reads in order, blended: views that learn alone, and a logistic
+regression over their logits (stacking, Wolpert 1992). Grades (stars) help to learn and are not asked for later."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from encoders.language.transformer import TransformerEncoder
+from encoders.language.transformer import Tokens, TransformerEncoder, mean
 from encoders.text import clean
+from fusion.text_convolution import Convolution, States
 from fusion.text_read_out import ReadOut
 from fusion.text_spelling import Grams, Linear
 
-FOLDS = 3
+PARTS = 4
 FEWEST = 20
+MODELS: dict[str, Callable[[int], Any]] = {"spelling": Linear, "meaning": ReadOut, "order": Convolution}
 _CHARACTERS_AT_ONCE = 8192
 _LONGEST = 512
 
@@ -28,10 +30,12 @@ class Views(NamedTuple):
 
     fields: tuple[NDArray[np.object_], ...]  # (n,) each, cleaned: the whole texts, and their titles where they have any
     meaning: NDArray[np.float32]  # (n, d)
+    order: States | None = None
 
     def take(self, index: NDArray[np.int64]) -> Views:
         """The chosen texts."""
-        return Views(tuple(field[index] for field in self.fields), self.meaning[index])
+        order = None if self.order is None else self.order[index]
+        return Views(tuple(field[index] for field in self.fields), self.meaning[index], order)
 
 
 class Verdict(NamedTuple):
@@ -46,19 +50,32 @@ def views(
     encoder: TransformerEncoder,
     *,
     titles: Sequence[str] | None = None,
+    order: int | None = None,
     console: Console | None = None,
 ) -> Views:
-    """Clean texts and their pooled vectors; texts of like length are read together."""
+    """Clean texts and their pooled vectors; texts of like length are read together.
+
+    `order` is the layer whose states of each token are kept too: 0 for the first of those that the encoder reads.
+    """
     said = cleaned(texts)
     length = np.array([min(len(text), _LONGEST) for text in said], np.int64)
-    order = np.argsort(length, kind="stable")
-    ends = np.flatnonzero(np.diff(np.cumsum(length[order] + 1) // _CHARACTERS_AT_ONCE)) + 1
-    batches = np.split(order, ends)
+    sorted_ = np.argsort(length, kind="stable")
+    ends = np.flatnonzero(np.diff(np.cumsum(length[sorted_] + 1) // _CHARACTERS_AT_ONCE)) + 1
+    batches = np.split(sorted_, ends)
     meaning = np.zeros((len(texts), encoder.bert.size), np.float32)
+    kept: list[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]] = []
     with torch.inference_mode():
         for chosen in track(batches, "reading texts", console=console, transient=True) if console else batches:
-            meaning[chosen] = encoder.pooled(encoder.prepare(said[chosen].tolist())).numpy()
-    return Views((said,) if titles is None else (said, cleaned(titles)), meaning)
+            tokens = encoder.prepare(said[chosen].tolist())
+            if order is None:
+                meaning[chosen] = encoder.pooled(tokens).numpy()
+            else:
+                hidden = encoder.hidden(tokens)
+                meaning[chosen] = mean(hidden, tokens.real).numpy()
+                layer = hidden[..., order * encoder.bert.width :][..., : encoder.bert.width]
+                kept.append((chosen, tokens, layer[tokens.real].half().numpy()))
+    fields = (said,) if titles is None else (said, cleaned(titles))
+    return Views(fields, meaning, joined(kept, len(texts)) if kept else None)
 
 
 def cleaned(texts: Sequence[str]) -> NDArray[np.object_]:
@@ -66,6 +83,18 @@ def cleaned(texts: Sequence[str]) -> NDArray[np.object_]:
     said = np.empty(len(texts), object)
     said[:] = [clean(text).strip() for text in texts]
     return said
+
+
+def joined(parts: Sequence[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]], count: int) -> States:
+    """The tokens of batches, each with the numbers of its texts, behind one another."""
+    length = np.zeros(count, np.int64)
+    for chosen, tokens, _ in parts:
+        length[chosen] = tokens.counts
+    read = np.concatenate([chosen for chosen, _, _ in parts])
+    end = np.empty(count, np.int64)
+    end[read] = np.cumsum(length[read])
+    ids = torch.cat([tokens.ids[tokens.real] for _, tokens, _ in parts]).numpy()
+    return States(np.concatenate([hidden for _, _, hidden in parts]), ids, end - length, end)
 
 
 class TextBlend:
@@ -79,11 +108,11 @@ class TextBlend:
         self.spelt: dict[str, Any] = {"analyzer": analyzer, "grams": grams}
         self.grams = Grams(**self.spelt)
         self.scale: Any = StandardScaler()
-        self.views: dict[str, Any] = {}
+        self.members: dict[str, list[Any]] = {}
         self.both: Any = LogisticRegression()
 
     def fit(self, seen: Views, label: NDArray[np.int64], grade: NDArray[np.float64] | None = None) -> TextBlend:
-        """Learn each view; from answers about thirds that it had not learned, how far to trust it.
+        """Learn each view on all but a part, and from its answers about that part how far to trust it; all are kept.
 
         With a grade (stars) the views learn too whether it is above each of its steps: the label with less noise.
         """
@@ -93,28 +122,29 @@ class TextBlend:
         self.scale.fit(seen.meaning)
         formed, targets = self._formed(seen), asked(label, grade)
         logits = np.zeros((len(label), len(formed), targets.shape[1]))
-        for known, held in StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed).split(label, label):
-            for column, (name, model) in enumerate(self._new().items()):
-                model.fit(formed[name][known], targets[known])
-                logits[held, column] = model.decision_function(formed[name][held])
+        self.members = {name: [] for name in formed}
+        parts = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
+        for number, (known, held) in enumerate(parts):
+            for column, (name, view) in enumerate(formed.items()):
+                model = MODELS[name](self.seed + number).fit(view[known], targets[known])
+                logits[held, column] = model.decision_function(view[held])
+                self.members[name].append(model)
         self.both.fit(logits.reshape(len(label), -1), label)
-        self.views = {name: model.fit(formed[name], targets) for name, model in self._new().items()}
         return self
 
     def verdict(self, seen: Views) -> Verdict:
-        """What is thought of texts not seen before."""
-        formed = self._formed(seen)
-        logits = [model.decision_function(formed[name]) for name, model in self.views.items()]  # (n, k) each
-        alone = {name: 1 / (1 + np.exp(-z[:, 0].clip(-50, 50))) for name, z in zip(self.views, logits, strict=True)}
-        return Verdict(alone, self.both.predict_proba(np.concatenate(logits, 1))[:, 1])
-
-    def _new(self) -> dict[str, Any]:
-        """A model of each view that has learned nothing."""
-        return {"spelling": Linear(self.seed), "meaning": ReadOut(self.seed)}
+        """What is thought of texts not seen before: each view's mean logit."""
+        logits = {
+            name: np.mean([model.decision_function(view) for model in self.members[name]], 0)  # (n, k)
+            for name, view in self._formed(seen).items()
+        }
+        alone = {name: 1 / (1 + np.exp(-each[:, 0].clip(-50, 50))) for name, each in logits.items()}
+        return Verdict(alone, self.both.predict_proba(np.concatenate([*logits.values()], 1))[:, 1])
 
     def _formed(self, seen: Views) -> dict[str, Any]:
-        """What each model reads."""
-        return {"spelling": self.grams.transform(seen.fields), "meaning": self.scale.transform(seen.meaning)}
+        """What the models of each view read."""
+        formed = {"spelling": self.grams.transform(seen.fields), "meaning": self.scale.transform(seen.meaning)}
+        return formed if seen.order is None else {**formed, "order": seen.order}
 
 
 def asked(label: NDArray[np.int64], grade: NDArray[np.float64] | None) -> NDArray[np.int64]:

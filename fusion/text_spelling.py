@@ -31,7 +31,7 @@ class Grams:
 
     def transform(self, fields: Fields) -> Any:
         """(n, d) sparse, every field in columns of its own."""
-        from scipy.sparse import hstack
+        from scipy.sparse import hstack  # type: ignore[import-untyped]
 
         return hstack([form.transform(field) for form, field in zip(self.forms, fields, strict=True)], format="csr")
 

@@ -42,6 +42,6 @@ def recommended(name: str, rows: list[dict[str, Any]]) -> Labelled:
         ". ".join(part for part in (title, (row[TEXT] or "").strip()) if part)
         for title, row in zip(titles, rows, strict=True)
     ]
-    stars = [row.get(STARS) for row in rows]
+    stars = [float(row[STARS]) for row in rows if row.get(STARS) is not None]
     pairs = [(text, row[LABEL]) for text, row in zip(said, rows, strict=True)]
-    return distinct(name, pairs, column=LABEL, titles=titles, grade=None if None in stars else stars)
+    return distinct(name, pairs, column=LABEL, titles=titles, grade=stars if len(stars) == len(rows) else None)

@@ -92,12 +92,18 @@ def reader(kind: type[TransformerEncoder]) -> TransformerEncoder:
 
 
 def measured(
-    run: Run, suite: str, data: Labelled, kind: type[TransformerEncoder], blend: Mapping[str, Any]
+    run: Run,
+    suite: str,
+    data: Labelled,
+    kind: type[TransformerEncoder],
+    blend: Mapping[str, Any],
+    *,
+    order: int | None = None,
 ) -> Iterator[Row]:
-    """The rows of one data set: means over as many splits as seeds."""
+    """The rows of one data set: means over as many splits as seeds. `order` as for `views`."""
     if run.quick:
         data = _part(data)
-    seen = views(data.texts, reader(kind), titles=data.titles, console=run.console)
+    seen = views(data.texts, reader(kind), titles=data.titles, order=order, console=run.console)
     reports: list[dict[str, dict[str, float]]] = []
     for seed in range(run.seeds):
         test, train = split(data.label, seed)
