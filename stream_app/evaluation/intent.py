@@ -26,7 +26,8 @@ def intent(run: Run) -> Iterator[Row]:
     path = run.data / name / FILE
     if path.is_file():
         data = recommended(name, table(path, (TITLE, TEXT, LABEL)))
-        yield from measured(run, "intent", data, EarlyLayers, {"analyzer": "word", "grams": (1, 2)})
+        spelt = {"analyzer": "word", "grams": (1, 2)}
+        yield from measured(run, "intent", data, EarlyLayers, spelt, order=1)
 
 
 class EarlyLayers(TransformerEncoder):
