@@ -1,9 +1,9 @@
-"""What a text means and how it is spelt, blended: a read-out of the pooled vectors of a frozen transformer, a logistic
-regression on TF-IDF of n-grams, and another one over their logits, which also calibrates (stacking, Wolpert 1992)."""
+"""What a text means, how it is spelt and how it reads in order, blended: views that learn alone, and a logistic
+regression over their logits (stacking, Wolpert 1992). Grades (stars) help to learn and are not asked for later."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from encoders.language.transformer import TransformerEncoder
+from encoders.language.transformer import Tokens, TransformerEncoder, mean
 from encoders.text import clean
+from fusion.text_convolution import Convolution, States
 from fusion.text_read_out import ReadOut
+from fusion.text_spelling import Grams, Linear
 
-FOLDS = 3
+PARTS = 4
+FEWEST = 20
+MODELS: dict[str, Callable[[int], Any]] = {"spelling": Linear, "meaning": ReadOut, "order": Convolution}
 _CHARACTERS_AT_ONCE = 8192
 _LONGEST = 512
 
@@ -24,76 +28,126 @@ _LONGEST = 512
 class Views(NamedTuple):
     """n texts, seen in each way."""
 
-    spelling: NDArray[np.object_]  # (n,) cleaned
+    fields: tuple[NDArray[np.object_], ...]  # (n,) each, cleaned: the whole texts, and their titles where they have any
     meaning: NDArray[np.float32]  # (n, d)
+    order: States | None = None
 
     def take(self, index: NDArray[np.int64]) -> Views:
         """The chosen texts."""
-        return Views(self.spelling[index], self.meaning[index])
+        order = None if self.order is None else self.order[index]
+        return Views(tuple(field[index] for field in self.fields), self.meaning[index], order)
 
 
 class Verdict(NamedTuple):
     """Probabilities (n,) of yes: by each view alone and by the blend."""
 
-    spelling: NDArray[np.float64]
-    meaning: NDArray[np.float64]
+    alone: Mapping[str, NDArray[np.float64]]
     blend: NDArray[np.float64]
 
 
-def views(texts: Sequence[str], encoder: TransformerEncoder, *, console: Console | None = None) -> Views:
-    """Clean texts and their pooled vectors; texts of like length are read together."""
-    spelling = np.empty(len(texts), object)
-    spelling[:] = [clean(text).strip() for text in texts]
-    length = np.array([min(len(text), _LONGEST) for text in spelling], np.int64)
-    order = np.argsort(length, kind="stable")
-    ends = np.flatnonzero(np.diff(np.cumsum(length[order] + 1) // _CHARACTERS_AT_ONCE)) + 1
-    batches = np.split(order, ends)
+def views(
+    texts: Sequence[str],
+    encoder: TransformerEncoder,
+    *,
+    titles: Sequence[str] | None = None,
+    order: int | None = None,
+    console: Console | None = None,
+) -> Views:
+    """Clean texts and their pooled vectors; texts of like length are read together.
+
+    `order` is the layer whose states of each token are kept too: 0 for the first of those that the encoder reads.
+    """
+    said = cleaned(texts)
+    length = np.array([min(len(text), _LONGEST) for text in said], np.int64)
+    sorted_ = np.argsort(length, kind="stable")
+    ends = np.flatnonzero(np.diff(np.cumsum(length[sorted_] + 1) // _CHARACTERS_AT_ONCE)) + 1
+    batches = np.split(sorted_, ends)
     meaning = np.zeros((len(texts), encoder.bert.size), np.float32)
+    kept: list[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]] = []
     with torch.inference_mode():
         for chosen in track(batches, "reading texts", console=console, transient=True) if console else batches:
-            meaning[chosen] = encoder.pooled(encoder.prepare(spelling[chosen].tolist())).numpy()
-    return Views(spelling, meaning)
+            tokens = encoder.prepare(said[chosen].tolist())
+            if order is None:
+                meaning[chosen] = encoder.pooled(tokens).numpy()
+            else:
+                hidden = encoder.hidden(tokens)
+                meaning[chosen] = mean(hidden, tokens.real).numpy()
+                layer = hidden[..., order * encoder.bert.width :][..., : encoder.bert.width]
+                kept.append((chosen, tokens, layer[tokens.real].half().numpy()))
+    fields = (said,) if titles is None else (said, cleaned(titles))
+    return Views(fields, meaning, joined(kept, len(texts)) if kept else None)
+
+
+def cleaned(texts: Sequence[str]) -> NDArray[np.object_]:
+    """(n,) texts in the form that encoders know."""
+    said = np.empty(len(texts), object)
+    said[:] = [clean(text).strip() for text in texts]
+    return said
+
+
+def joined(parts: Sequence[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]], count: int) -> States:
+    """The tokens of batches, each with the numbers of its texts, behind one another."""
+    length = np.zeros(count, np.int64)
+    for chosen, tokens, _ in parts:
+        length[chosen] = tokens.counts
+    read = np.concatenate([chosen for chosen, _, _ in parts])
+    end = np.empty(count, np.int64)
+    end[read] = np.cumsum(length[read])
+    ids = torch.cat([tokens.ids[tokens.real] for _, tokens, _ in parts]).numpy()
+    return States(np.concatenate([hidden for _, _, hidden in parts]), ids, end - length, end)
 
 
 class TextBlend:
     """Answers yes or no about texts."""
 
     def __init__(self, *, analyzer: str = "char", grams: tuple[int, int] = (1, 3), seed: int = 0) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         self.seed = seed
-        self.forms: tuple[Any, Any] = (
-            TfidfVectorizer(analyzer=analyzer, ngram_range=grams, sublinear_tf=True, min_df=2, dtype=np.float32),
-            StandardScaler(),
-        )
-        self.views: tuple[Any, Any] = self._new()
+        self.spelt: dict[str, Any] = {"analyzer": analyzer, "grams": grams}
+        self.grams = Grams(**self.spelt)
+        self.scale: Any = StandardScaler()
+        self.members: dict[str, list[Any]] = {}
         self.both: Any = LogisticRegression()
 
-    def _new(self) -> tuple[Any, Any]:
-        """A model of each view that has learned nothing."""
-        from sklearn.linear_model import LogisticRegression
+    def fit(self, seen: Views, label: NDArray[np.int64], grade: NDArray[np.float64] | None = None) -> TextBlend:
+        """Learn each view on all but a part, and from its answers about that part how far to trust it; all are kept.
 
-        return LogisticRegression(C=4, solver="liblinear", dual=True, random_state=self.seed), ReadOut(self.seed)
-
-    def fit(self, seen: Views, label: NDArray[np.int64]) -> TextBlend:
-        """Learn each view; from answers about thirds that it had not learned, how far to trust it."""
+        With a grade (stars) the views learn too whether it is above each of its steps: the label with less noise.
+        """
         from sklearn.model_selection import StratifiedKFold
 
-        formed = [form.fit_transform(view) for form, view in zip(self.forms, seen, strict=True)]
-        logits = np.zeros((len(label), len(formed)))
-        for known, held in StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed).split(label, label):
-            for column, (model, view) in enumerate(zip(self._new(), formed, strict=True)):
-                logits[held, column] = model.fit(view[known], label[known]).decision_function(view[held])
-        self.both.fit(logits, label)
-        for model, view in zip(self.views, formed, strict=True):
-            model.fit(view, label)
+        self.grams.fit(seen.fields)
+        self.scale.fit(seen.meaning)
+        formed, targets = self._formed(seen), asked(label, grade)
+        logits = np.zeros((len(label), len(formed), targets.shape[1]))
+        self.members = {name: [] for name in formed}
+        parts = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
+        for number, (known, held) in enumerate(parts):
+            for column, (name, view) in enumerate(formed.items()):
+                model = MODELS[name](self.seed + number).fit(view[known], targets[known])
+                logits[held, column] = model.decision_function(view[held])
+                self.members[name].append(model)
+        self.both.fit(logits.reshape(len(label), -1), label)
         return self
 
     def verdict(self, seen: Views) -> Verdict:
-        """What is thought of texts not seen before."""
-        formed = [form.transform(view) for form, view in zip(self.forms, seen, strict=True)]
-        logits = [model.decision_function(view) for model, view in zip(self.views, formed, strict=True)]
-        spelling, meaning = (1 / (1 + np.exp(-each.clip(-50, 50))) for each in logits)
-        return Verdict(spelling, meaning, self.both.predict_proba(np.stack(logits, 1))[:, 1])
+        """What is thought of texts not seen before: each view's mean logit."""
+        logits = {
+            name: np.mean([model.decision_function(view) for model in self.members[name]], 0)  # (n, k)
+            for name, view in self._formed(seen).items()
+        }
+        alone = {name: 1 / (1 + np.exp(-each[:, 0].clip(-50, 50))) for name, each in logits.items()}
+        return Verdict(alone, self.both.predict_proba(np.concatenate([*logits.values()], 1))[:, 1])
+
+    def _formed(self, seen: Views) -> dict[str, Any]:
+        """What the models of each view read."""
+        formed = {"spelling": self.grams.transform(seen.fields), "meaning": self.scale.transform(seen.meaning)}
+        return formed if seen.order is None else {**formed, "order": seen.order}
+
+
+def asked(label: NDArray[np.int64], grade: NDArray[np.float64] | None) -> NDArray[np.int64]:
+    """(n, k): the label, then whether the grade is above each step that parts at least FEWEST texts from the rest."""
+    steps = [] if grade is None else [(grade > step).astype(np.int64) for step in np.unique(grade)]
+    return np.stack([label, *(step for step in steps if FEWEST <= step.sum() <= len(step) - FEWEST)], 1)

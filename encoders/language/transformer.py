@@ -87,15 +87,18 @@ class TransformerEncoder(nn.Module):
             if self._quick is None or self._quick.device != device:
                 self._quick = QuickBert(self.bert, longest=self.limit, device=device)
             return self._quick.pooled(prepared)
-        ids, real = prepared.ids, prepared.real
-        pooled = torch.zeros(len(ids), self.bert.size)
-        some = real.any(1)
+        pooled = torch.zeros(len(prepared.ids), self.bert.size)
+        some = prepared.real.any(1)
         if bool(some.any()):
-            with torch.no_grad():
-                hidden = self.bert(ids[some], real[some]).float()  # (m, t, size)
-            mask = real[some][..., None]
-            pooled[some] = (hidden * mask).sum(1) / mask.sum(1)
+            said = Tokens(prepared.ids[some], prepared.real[some])
+            pooled[some] = mean(self.hidden(said), said.real)
         return pooled.to(device)
+
+    def hidden(self, prepared: Tokens) -> Tensor:
+        """(n, t, size) float32 on the CPU: the states of every token, of texts that all say something."""
+        with torch.no_grad():
+            hidden: Tensor = self.bert(prepared.ids, prepared.real).float()
+        return hidden
 
 
 class MultilingualEncoder(TransformerEncoder):
@@ -104,6 +107,11 @@ class MultilingualEncoder(TransformerEncoder):
     source = "e5"
     prefix = "query: "
     layers = (7, 10, 12)
+
+
+def mean(hidden: Tensor, real: Tensor) -> Tensor:
+    """(n, size) of states (n, t, size), over real tokens (n, t)."""
+    return (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True)
 
 
 def padded(ids: Sequence[Sequence[int]]) -> Tokens:

@@ -14,6 +14,7 @@ from encoders.language.transformer import TransformerEncoder, quick_precision
 from encoders.text import clean
 from fusion.evaluation import binary_report
 from fusion.text_blend import TextBlend, Views, views
+from fusion.text_spelling import Grams, Linear
 from stream_app.errors import DependencyError, SettingsError
 from stream_app.evaluation.row import Row, Run
 from stream_app.producers.tables import parquet_rows
@@ -23,6 +24,7 @@ TEST_SHARE = 0.2
 _QUICK = 400
 _FEWEST = 20
 _BINS = 10
+_BLANK = "\ufeff \n"
 _T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 """Student's t at 97.5 % with 1 to 9 degrees of freedom."""
 
@@ -34,6 +36,16 @@ class Labelled:
     name: str
     texts: Sequence[str]
     label: NDArray[np.int64]
+    titles: Sequence[str] | None = None
+    """Where a text has one, which stands in the text too."""
+    grade: NDArray[np.float64] | None = None
+    """Stars of each text: learned from, never read."""
+
+    def take(self, index: NDArray[np.int64]) -> Labelled:
+        """The chosen texts."""
+        titles = None if self.titles is None else [self.titles[i] for i in index]
+        grade = None if self.grade is None else self.grade[index]
+        return Labelled(self.name, [self.texts[i] for i in index], self.label[index], titles, grade)
 
 
 def table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -47,18 +59,28 @@ def table(path: Path, columns: Sequence[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def distinct(name: str, pairs: Sequence[tuple[str, Any]], *, column: str) -> Labelled:
+def distinct(
+    name: str,
+    pairs: Sequence[tuple[str, Any]],
+    *,
+    column: str,
+    titles: Sequence[str] | None = None,
+    grade: Sequence[float] | None = None,
+) -> Labelled:
     """Texts that say something, each once: of those that are equal when clean, the first. Label in `column`."""
-    first: dict[str, tuple[str, int]] = {}
-    for text, label in pairs:
+    first: dict[str, int] = {}
+    for row, (text, label) in enumerate(pairs):
         if label not in (0, 1):
             raise SettingsError(f"{name}: column {column!r} holds {label!r}; only 0 and 1 are read")
-        if key := clean(text).strip("\ufeff \n"):
-            first.setdefault(key, (text.strip("\ufeff \n"), int(label)))
-    labels = np.array([label for _, label in first.values()], np.int64)
-    if min(labels.sum(), len(labels) - labels.sum()) < _FEWEST:
+        if key := clean(text).strip(_BLANK):
+            first.setdefault(key, row)
+    labels = np.array([int(label) for _, label in pairs], np.int64)
+    texts = [text.strip(_BLANK) for text, _ in pairs]
+    chosen = np.array([*first.values()], np.int64)
+    data = Labelled(name, texts, labels, titles, None if grade is None else np.array(grade, np.float64)).take(chosen)
+    if min(data.label.sum(), len(data.label) - data.label.sum()) < _FEWEST:
         raise SettingsError(f"{name}: {column!r} needs at least {_FEWEST} texts of either kind")
-    return Labelled(name, [text for text, _ in first.values()], labels)
+    return data
 
 
 def reader(kind: type[TransformerEncoder]) -> TransformerEncoder:
@@ -70,17 +92,23 @@ def reader(kind: type[TransformerEncoder]) -> TransformerEncoder:
 
 
 def measured(
-    run: Run, suite: str, data: Labelled, kind: type[TransformerEncoder], blend: Mapping[str, Any]
+    run: Run,
+    suite: str,
+    data: Labelled,
+    kind: type[TransformerEncoder],
+    blend: Mapping[str, Any],
+    *,
+    order: int | None = None,
 ) -> Iterator[Row]:
-    """The rows of one data set: means over as many splits as seeds."""
+    """The rows of one data set: means over as many splits as seeds. `order` as for `views`."""
     if run.quick:
         data = _part(data)
-    seen = views(data.texts, reader(kind), console=run.console)
+    seen = views(data.texts, reader(kind), titles=data.titles, order=order, console=run.console)
     reports: list[dict[str, dict[str, float]]] = []
     for seed in range(run.seeds):
         test, train = split(data.label, seed)
         run.console.print(f"{data.name}, split {seed + 1} of {run.seeds}: {len(train)} to learn, {len(test)} to judge")
-        answers = answered(seen, data.label, train, test, TextBlend(**blend, seed=seed))
+        answers = answered(seen, data, train, test, TextBlend(**blend, seed=seed))
         reports.append({name: binary_report(data.label[test], each) for name, each in answers.items()})
         if run.pictures is not None and seed == 0:
             draw(run.pictures / f"{suite}-{data.name}", data.label[test], answers)
@@ -92,12 +120,24 @@ def measured(
 
 
 def answered(
-    seen: Views, label: NDArray[np.int64], train: NDArray[np.int64], test: NDArray[np.int64], blend: TextBlend
+    seen: Views, data: Labelled, train: NDArray[np.int64], test: NDArray[np.int64], blend: TextBlend
 ) -> dict[str, NDArray[np.float64]]:
-    """Probabilities of yes for the texts to judge: ours, each view alone, and the share of yes among the learned."""
-    verdict = blend.fit(seen.take(train), label[train]).verdict(seen.take(test))
-    share = np.full(len(test), label[train].mean())
-    return {"ours": verdict.blend, "majority": share, "tfidf_lr": verdict.spelling, "transformer": verdict.meaning}
+    """Probabilities of yes for the texts to judge: ours, the transformer's view alone, and what knows less."""
+    label = data.label[train]
+    blend.fit(seen.take(train), label, None if data.grade is None else data.grade[train])
+    verdict = blend.verdict(seen.take(test))
+    share = np.full(len(test), label.mean())
+    plain = tfidf(seen.fields[0][train], label, seen.fields[0][test], blend)
+    return {"ours": verdict.blend, "majority": share, "tfidf_lr": plain, "transformer": verdict.alone["meaning"]}
+
+
+def tfidf(
+    known: NDArray[np.object_], label: NDArray[np.int64], unknown: NDArray[np.object_], blend: TextBlend
+) -> NDArray[np.float64]:
+    """The baseline: a logistic regression on the n-grams of the whole texts, which learns from the label alone."""
+    grams = Grams(**blend.spelt).fit((known,))
+    model = Linear(blend.seed).fit(grams.transform((known,)), label[:, None])
+    return 1 / (1 + np.exp(-model.decision_function(grams.transform((unknown,)))[:, 0]))
 
 
 def split(label: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -134,5 +174,4 @@ def draw(stem: Path, label: NDArray[np.int64], answers: Mapping[str, NDArray[np.
 
 def _part(data: Labelled) -> Labelled:
     """A few texts by chance."""
-    chosen = np.random.default_rng(0).permutation(len(data.texts))[:_QUICK]
-    return Labelled(data.name, [data.texts[i] for i in chosen], data.label[chosen])
+    return data.take(np.random.default_rng(0).permutation(len(data.texts))[:_QUICK])

@@ -10,7 +10,7 @@ import pytest
 
 from encoders.language.transformer import PACKAGES
 from stream_app.errors import DependencyError, SettingsError
-from stream_app.evaluation.intent import intent
+from stream_app.evaluation.intent import intent, recommended
 from stream_app.evaluation.row import Run
 from stream_app.evaluation.sentiment import sentiment
 from stream_app.evaluation.yes_or_no import METRICS, distinct, split, spread
@@ -92,6 +92,21 @@ def test_equal_texts_are_one_and_other_labels_refused() -> None:
         distinct("set", [("a", 5)], column="label")
     with pytest.raises(SettingsError, match="at least 20"):
         distinct("set", pairs[:9], column="label")
+
+
+def test_stars_and_titles_stay_with_their_text() -> None:
+    rows = [{"Title": f"T{n // 2}", "Review Text": f"nice {n // 2}", "Recommended IND": n // 2 % 2} for n in range(90)]
+    bare = recommended("set", rows)
+    assert bare.grade is None
+    data = recommended("set", [{**row, "Rating": n % 5 + 1} for n, row in enumerate(rows)])
+    assert data.grade is not None
+    assert data.titles is not None
+    chosen = data.take(np.array([3, 7]))
+    assert list(chosen.texts) == ["T3. nice 3", "T7. nice 7"]
+    assert chosen.titles == ["T3", "T7"]
+    np.testing.assert_array_equal(chosen.grade, [2, 5])
+    half = [{**row, "Rating": None if n == 4 else 3} for n, row in enumerate(rows)]
+    assert recommended("set", half).grade is None
 
 
 def test_splits_share_nothing_and_differ_by_seed() -> None:
