@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import torch
@@ -17,25 +20,53 @@ LEAST_ROWS = 16
 """Rows are filled up to a multiple of this, or of an eighth of the power of two above them."""
 MOST_FILLED = 1_024
 """Rows from which on filling up, which copies them all, costs more than oneDNN's kernel saves."""
-_ONEDNN: bool = torch.backends.mkldnn.is_available() and hasattr(  # type: ignore[no-untyped-call]
-    torch.ops.mkldnn, "_linear_pointwise"
-)
+TRIED, TURNS = (512, 128), 15
+"""Rows and size of the product on which the kernels are compared, and how often."""
 
 
 class Linear(nn.Linear):
     """x (n, in) to (n, out)."""
 
     def forward(self, x: Tensor, then: Then = "none") -> Tensor:
-        """oneDNN where nothing is learned and there is enough to do, else the default."""
-        plain = torch.is_grad_enabled() or x.device.type != "cpu" or not _ONEDNN
-        if plain or (len(x) * self.out_features < WORTH and then != "gelu"):
+        """oneDNN where nothing is learned, there is enough to do, and it is the quicker one, else the default."""
+        plain = torch.is_grad_enabled() or x.device.type != "cpu" or not onednn_pays()
+        few = len(x) * self.out_features < WORTH and then != "gelu"
+        if plain or few or filled(len(x)) != len(x) >= MOST_FILLED:
             return _after(F.linear(x, self.weight, self.bias), then)
-        rows = filled(len(x))
-        if rows != len(x) >= MOST_FILLED:
-            return _after(F.linear(x, self.weight, self.bias), then)
-        whole = x if rows == len(x) else F.pad(x, (0, 0, 0, rows - len(x)))
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(whole, self.weight, self.bias, then, [], "none")
-        return product[: len(x)]
+        return onednn(x, self.weight, self.bias, then)
+
+
+def onednn(x: Tensor, weight: Tensor, bias: Tensor, then: Then) -> Tensor:
+    """The product by oneDNN, with what comes after; rows are filled up."""
+    rows = filled(len(x))
+    whole = x if rows == len(x) else F.pad(x, (0, 0, 0, rows - len(x)))
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(whole, weight, bias, then, [], "none")
+    return product[: len(x)]
+
+
+@cache
+def onednn_pays() -> bool:
+    """Whether oneDNN is there and quicker than the default on this processor: measured once, in some 5 ms.
+
+    On some it takes half of the default's time, on others twice as much.
+    """
+    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):  # type: ignore[no-untyped-call]
+        return False
+    rows, size = TRIED
+    x, weight, bias = torch.ones(rows, size), torch.ones(size, size), torch.ones(size)
+    with torch.inference_mode():
+        theirs = _least_s(lambda: torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "none"))
+        return theirs < _least_s(lambda: F.linear(x, weight, bias))
+
+
+def _least_s(call: Callable[[], Tensor]) -> float:
+    """CPU seconds of the quickest of TURNS."""
+    took = []
+    for _ in range(TURNS):
+        began = time.thread_time()
+        call()
+        took.append(time.thread_time() - began)
+    return min(took)
 
 
 def filled(rows: int) -> int:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from encoders.linear import LEAST_ROWS, WORTH, Linear, Then, filled
+from encoders.linear import LEAST_ROWS, WORTH, Linear, Then, filled, onednn
 
 MANY = WORTH // 7
 AFTER = {"none": lambda x: x, "relu": F.relu, "gelu": F.gelu}
@@ -21,7 +21,10 @@ def test_it_is_the_linear_layer_it_looks_like(rows: int, then: Then) -> None:
     plain.load_state_dict(ours.state_dict())
     given = torch.randn(rows, 24)
     with torch.inference_mode():
-        torch.testing.assert_close(ours(given, then), AFTER[then](plain(given)), atol=1e-5, rtol=1e-5)
+        expected = AFTER[then](plain(given))
+        torch.testing.assert_close(ours(given, then), expected, atol=1e-5, rtol=1e-5)
+        if rows and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            torch.testing.assert_close(onednn(given, ours.weight, ours.bias, then), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_it_learns() -> None:
