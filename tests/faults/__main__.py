@@ -25,13 +25,12 @@ def main() -> int:
         "--only", default="", help=f"in turn, comma-separated, instead of at random: {', '.join(KINDS)}"
     )
     parser.add_argument("--folder", type=Path, help="keep logs and topics here")
-    parser.add_argument("--json", action="store_true", help="print nothing but the result")
+    parser.add_argument("--json", action="store_true", help="one object on standard output, as without it")
     given = parser.parse_args()
     logging.disable(logging.CRITICAL)  # of the clients here, which complain of every fault
 
     def told(fault: Fault) -> None:
-        if not given.json:
-            print(f"{fault.kind:<16} paused {fault.pause_s:.1f} s", file=sys.stderr, flush=True)
+        print(f"{fault.kind:<16} paused {fault.pause_s:.1f} s", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="stream-app-faults-") as temporary:
         folder = given.folder or Path(temporary)

@@ -43,6 +43,7 @@ class Chaos:
     happened: list[Fault] = field(default_factory=list)
     running: list[WorkerProcess] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    failed_in_a_row: int = 0
     fenced: int = 0  # zombies that ended, because another worker had their tasks
 
     async def start(self) -> None:
@@ -60,6 +61,9 @@ class Chaos:
             await self._flowing(now_ms())
         except AssertionError as error:  # the run goes on: what it did is counted all the same
             self.failed.append(f"{kind}: {error}"[:500])
+            self.failed_in_a_row += 1
+        else:
+            self.failed_in_a_row = 0
         end_ms = now_ms()
         named = kind if working >= LEAST else f"{kind}{LONELY}"
         fault = Fault(named, start_ms, end_ms, self.follower.longest_s(start_ms, end_ms))

@@ -21,6 +21,8 @@ from tests.kafka.workers import System, last_words, one_user_per_partition, sett
 
 HOUR_MS = 3_600_000
 SETTLED_S = 300.0
+HOPELESS = 3
+"""Faults in a row after which nothing recovers: what is broken is broken for good."""
 WRONG = ("lost", "repeated", "wrong_windows", "unexplained")
 """What must be 0. What `failed` did not recover in time, or not by itself: it must be empty."""
 
@@ -70,6 +72,8 @@ async def _run(
             await until(lambda due=due: load.sent >= due or feeding.done(), deadline_s=HOUR_MS / 1000)  # type: ignore[misc]
             assert not feeding.done(), feeding.exception()
             told(await chaos.strike(kinds[number % len(kinds)] if kinds else chaos.pick()))
+            if chaos.failed_in_a_row >= HOPELESS:
+                break
             await chaos.rest()
         load.wanted = False
         await feeding
