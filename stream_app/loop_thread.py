@@ -28,7 +28,17 @@ class LoopThread:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def stop(self) -> None:
-        """End the thread; what is left on it ends unfinished."""
+        """End what is left on it, a connection just accepted for one, and the thread."""
+        await self.run(_end_tasks())
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join, STOP_S)
         self._loop.close()
+
+
+async def _end_tasks() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=STOP_S)
+    await asyncio.sleep(0)  # transports that were closed close their sockets

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from stream_app.producers.pictures import picture
 from stream_app.records import OutputRecord
 from stream_app.settings import Web
 from stream_app.web import Live, Status, WebServer
+from stream_app.web.thread import WebThread
 
 pytestmark = pytest.mark.browser
 
@@ -99,16 +99,11 @@ class Shop:
         self.live = Live(self.metrics, self.status)
         self.live.insights = aggregates
         self.server = WebServer(settings, self.metrics, self.status, self.live, answers=Desk())
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self.server.start(), self._loop).result(10)
+        self._web = WebThread(self.server)
+        asyncio.run(self._web.start())
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self.server.stop(), self._loop).result(10)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-        self._loop.close()
+        asyncio.run(self._web.stop())
 
 
 @pytest.fixture
