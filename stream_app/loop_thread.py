@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-STOP_S = 5.0
+STOP_S, FLUSH_S = 5.0, 0.2
 
 
 class LoopThread:
@@ -41,4 +41,4 @@ async def _end_tasks() -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks, timeout=STOP_S)
-    await asyncio.sleep(0)  # transports that were closed close their sockets
+    await asyncio.sleep(FLUSH_S)  # transports that were closed send what they hold and close their sockets

@@ -107,9 +107,10 @@ class Shop:
 
 
 @pytest.fixture
-def shop() -> Iterator[Shop]:
+def shop(chromium: Chrome) -> Iterator[Shop]:
     shop = Shop(Web(port=0))
     yield shop
+    chromium.get("about:blank")  # nobody watches when it closes
     shop.stop()
 
 

@@ -53,7 +53,8 @@ async def test_any_worker_answers_for_every_user(system: System) -> None:
             """The last insights and owners, both workers."""
             insights = [await ask(url, "/v1/insights?windows=9") for url in urls]
             found = [await ask(url, f"/v1/users/{quote(user, safe='')}") for url in urls for user in users]
-            return insights[0] == insights[1] and {status for status, _ in found} == {200}
+            told = bool(insights[0][1]["insights"]) and insights[0] == insights[1]
+            return told and {status for status, _ in found} == {200}
 
         await until(reached, deadline_s=120)
         answers = [[await ask(url, f"/v1/users/{quote(user, safe='')}") for user in users] for url in urls]
