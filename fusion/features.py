@@ -65,7 +65,9 @@ class FeatureBatch:
 
 
 PER_USER = ("history_item", "history_action", "history_time_ms", "carried")
-"""Columns of a FeatureBatch that hold one row of each user; all others, of each event."""
+"""Columns of a FeatureBatch that hold one row of each user."""
+PER_EVENT = tuple(name for name in FeatureBatch.__dataclass_fields__ if name not in PER_USER)
+"""All others hold one row of each event."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from encoders.image import ImageEncoder, Pictures
 from encoders.protocol import VECTOR
 from encoders.tensors import mapped
 from encoders.voice import Heard, Utterances, VoiceEncoder
-from fusion.features import NO_ACTION, PER_USER, TRACKS, FeatureBatch
+from fusion.features import NO_ACTION, PER_EVENT, TRACKS, FeatureBatch
 
 MEMORIES = ("text", "voice", "image", "opinion")
 """What is remembered of a user as a vector with its time; an opinion is the last thing reviewed or said aloud."""
@@ -239,8 +239,7 @@ class Preparation:
 
 def part_of(features: FeatureBatch, live: NDArray[np.bool_]) -> FeatureBatch:
     """Some of the events of all users."""
-    each = [field.name for field in fields(FeatureBatch) if field.name not in PER_USER]
-    return replace(features, **{name: getattr(features, name)[live] for name in each})
+    return replace(features, **{name: getattr(features, name)[live] for name in PER_EVENT})
 
 
 def rhythm(gap_s: NDArray[np.float32], acts: NDArray[np.int64], steps: Steps) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.errors import NotFiniteError
-from fusion.features import PER_USER, FeatureBatch, PredictionBatch
+from fusion.features import PER_EVENT, FeatureBatch, PredictionBatch
 from stream_app.errors import ScoringError
 from stream_app.state.user_rows import UserRows
 
@@ -156,7 +156,7 @@ def chosen(features: FeatureBatch, rows: Rows, carried: NDArray[np.void]) -> Fea
     users, row = np.unique(features.row[rows], return_inverse=True)
     first = rows[np.searchsorted(row, np.arange(len(users)))]
     begin = np.searchsorted(features.row, users)  # of all that these users did
-    columns = {name: getattr(features, name)[rows] for name in _PER_EVENT}
+    columns = {name: getattr(features, name)[rows] for name in PER_EVENT}
     histories = {}
     for name, column in (("item", features.item), ("action", features.action), ("time_ms", features.event_time_ms)):
         history = getattr(features, f"history_{name}")[users]
@@ -185,9 +185,6 @@ def without(rows: UserRows, kept: NDArray[np.bool_]) -> tuple[UserRows, NDArray[
         digest=rows.digest[users],
     )
     return left, events, users
-
-
-_PER_EVENT = tuple(name for name in FeatureBatch.__dataclass_fields__ if name not in PER_USER)
 
 
 def _joined(parts: Sequence[tuple[Rows, PredictionBatch]], carried: NDArray[np.void]) -> PredictionBatch:
