@@ -14,6 +14,7 @@ from rich.progress import track
 from torch import Tensor, nn
 
 from encoders.protocol import VECTOR
+from fusion.descent import descend
 
 Texts = Sequence[str | None]
 _SHARE_HELD_OUT = 0.1
@@ -80,12 +81,7 @@ def learn_texts(
         shown = track(batches, f"texts {epoch + 1}", console=console, transient=True) if console else batches
         for chosen in shown:
             loss = F.cross_entropy(model([texts[i] for i in chosen]), torch.from_numpy(label[chosen]))
-            for optimiser in optimisers:
-                optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            for optimiser, schedule in zip(optimisers, schedules, strict=True):
-                optimiser.step()
-                schedule.step()
+            descend(loss, optimisers, schedules)
         unseen = float(F.nll_loss(_logs(model, texts, held), torch.from_numpy(label[held])))
         if unseen < best:
             best, best_state = unseen, {name: value.clone() for name, value in model.state_dict().items()}

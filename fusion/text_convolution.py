@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fusion.descent import descend
+
 ROWS = 1 << 16
 LEARNED = 96
 CHANNELS = 128
@@ -111,12 +113,7 @@ class Convolution:
             for _ in range(EPOCHS):
                 for chosen in shuffled(x.length, rng):
                     loss = F.binary_cross_entropy_with_logits(net(*x.batch(chosen)), truth[chosen])
-                    for optimiser in optimisers:
-                        optimiser.zero_grad()
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    for optimiser, schedule in zip(optimisers, schedules, strict=True):
-                        optimiser.step()
-                        schedule.step()
+                    descend(loss, optimisers, schedules)
         self.net = net.eval()
         return self
 
