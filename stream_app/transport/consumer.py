@@ -100,7 +100,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     @property
     def coordinated(self) -> bool:
         """Whether a broker that coordinates the group is known and answers heartbeats."""
-        return self._consumer is not None and self._consumer._coordinator.coordinator_id is not None
+        coordinator = self._consumer and self._consumer._coordinator  # neither is there before the start
+        return coordinator is not None and coordinator.coordinator_id is not None
 
     def position_and_end(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to hand out and the last stable offset last seen, or None when unknown.

@@ -138,8 +138,9 @@ class Worker:
         sys.setswitchinterval(SWITCH_S)
         self._transactions.start()
         self._app = self._build_app()
+        gauges = asyncio.create_task(self._keep_gauges())  # already, because to start may wait for a broker
         await self._app.start()
-        background = [asyncio.create_task(work) for work in (self._keep_gauges(), self._end_with_app())]
+        background = [gauges, asyncio.create_task(self._end_with_app())]
         await self._stopping.wait()
         log.info("stopping")
         for task in background:
@@ -372,30 +373,36 @@ class Worker:
             self._live.feed(publication.outputs)
 
     async def _keep_gauges(self) -> None:
-        while True:
-            now_ms = time.time_ns() // 1_000_000
-            self._overload.look(max((task.lag_s(now_ms) for task in self._tasks.values()), default=0.0))
-            for number, task in list(self._tasks.items()):
-                for name in self._names.inputs:
-                    records = self._app.consumer.lag(TP(name, number))
-                    age_s = max(0.0, (now_ms - task.pipeline.seen_ms.get(name, now_ms)) / 1000) if records else 0.0
-                    self._metrics.set_lag(name, number, records=records, seconds=age_s)
-                state = task.pipeline.state
-                watermark_ms = state.watermark_ms
-                self._metrics.set_task(
-                    number,
-                    watermark_lag_s=max(0.0, (now_ms - watermark_ms) / 1000) if watermark_ms else 0.0,
-                    rows=len(state),
-                    size_bytes=state.memory_bytes(),
-                )
-            if self._app.consumer.coordinated:
-                self._status.resume("broker")
-            else:
-                self._status.pause("broker", "nobody coordinates the consumer group")
-            if self._judges():
-                self._models.judge()
-            self._metrics.queue_depth.set(sum(task.waiting for task in self._tasks.values()))
-            await asyncio.sleep(GAUGES_S)
+        try:
+            while True:
+                self._set_gauges()
+                await asyncio.sleep(GAUGES_S)
+        except Exception as error:
+            self.crash(error)
+
+    def _set_gauges(self) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        self._overload.look(max((task.lag_s(now_ms) for task in self._tasks.values()), default=0.0))
+        for number, task in list(self._tasks.items()):
+            for name in self._names.inputs:
+                records = self._app.consumer.lag(TP(name, number))
+                age_s = max(0.0, (now_ms - task.pipeline.seen_ms.get(name, now_ms)) / 1000) if records else 0.0
+                self._metrics.set_lag(name, number, records=records, seconds=age_s)
+            state = task.pipeline.state
+            watermark_ms = state.watermark_ms
+            self._metrics.set_task(
+                number,
+                watermark_lag_s=max(0.0, (now_ms - watermark_ms) / 1000) if watermark_ms else 0.0,
+                rows=len(state),
+                size_bytes=state.memory_bytes(),
+            )
+        if self._app.consumer.coordinated:
+            self._status.resume("broker")
+        else:
+            self._status.pause("broker", "nobody coordinates the consumer group")
+        if self._judges():
+            self._models.judge()
+        self._metrics.queue_depth.set(sum(task.waiting for task in self._tasks.values()))
 
     async def _stop_tasks(self) -> None:
         consumer = self._app.consumer
