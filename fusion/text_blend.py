@@ -14,15 +14,19 @@ from rich.progress import track
 
 from encoders.language.transformer import Tokens, TransformerEncoder, mean
 from encoders.text import clean
-from fusion.text_convolution import Convolution, States
+from fusion.text_convolution import LONGEST, Convolution, States, characters
 from fusion.text_read_out import ReadOut
 from fusion.text_spelling import Grams, Linear
 
 PARTS = 4
 FEWEST = 20
-MODELS: dict[str, Callable[[int], Any]] = {"spelling": Linear, "meaning": ReadOut, "order": Convolution}
+MODELS: dict[str, Callable[[int], Any]] = {
+    "spelling": Linear,
+    "meaning": ReadOut,
+    "order": Convolution,
+    "characters": Convolution,
+}
 _CHARACTERS_AT_ONCE = 8192
-_LONGEST = 512
 
 
 class Views(NamedTuple):
@@ -58,7 +62,7 @@ def views(
     `order` is the layer whose states of each token are kept too: 0 for the first of those that the encoder reads.
     """
     said = cleaned(texts)
-    length = np.array([min(len(text), _LONGEST) for text in said], np.int64)
+    length = np.array([min(len(text), LONGEST) for text in said], np.int64)
     sorted_ = np.argsort(length, kind="stable")
     ends = np.flatnonzero(np.diff(np.cumsum(length[sorted_] + 1) // _CHARACTERS_AT_ONCE)) + 1
     batches = np.split(sorted_, ends)
@@ -144,7 +148,11 @@ class TextBlend:
     def _formed(self, seen: Views) -> dict[str, Any]:
         """What the models of each view read."""
         formed = {"spelling": self.grams.transform(seen.fields), "meaning": self.scale.transform(seen.meaning)}
-        return formed if seen.order is None else {**formed, "order": seen.order}
+        if seen.order is not None:
+            formed["order"] = seen.order
+            if self.spelt["analyzer"] == "char":
+                formed["characters"] = characters(seen.fields[0])
+        return formed
 
 
 def asked(label: NDArray[np.int64], grade: NDArray[np.float64] | None) -> NDArray[np.int64]:

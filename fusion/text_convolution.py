@@ -1,9 +1,9 @@
 """Texts read in order: convolutions (Kim 2014) over a frozen transformer's state of each token and learned vectors of
-the token and its neighbour, which tell what the transformer was never taught to tell apart."""
+the token and its neighbour, which tell what the transformer was never taught to tell apart; or over characters alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +21,17 @@ EPOCHS = 3
 BATCH = 64
 RATE = 2e-3
 DECAY = 0.02
+LONGEST = 512
 _ALIKE = 40 * BATCH
 _PRIME = 1_000_003
 
 
 @dataclass(frozen=True)
 class States:
-    """n texts as their m tokens; a text's are those from `start` to `end`. About 0.8 KB a token."""
+    """n texts as their m tokens; a text's are those from `start` to `end`. About 2 d bytes a token."""
 
-    hidden: NDArray[np.float16]  # (m, d)
-    ids: NDArray[np.int64]  # (m,)
+    hidden: NDArray[np.float16]  # (m, d), d 0 where no model has read them
+    ids: NDArray[np.int64]  # (m,) above 0
     start: NDArray[np.int64]  # (n,)
     end: NDArray[np.int64]  # (n,) above `start`
 
@@ -59,12 +60,20 @@ class States:
         return torch.from_numpy(hidden), torch.from_numpy(mixed), torch.from_numpy(real)
 
 
+def characters(texts: Sequence[str]) -> States:
+    """The first LONGEST characters of each text as its tokens; a blank for one without any."""
+    codes = [np.frombuffer((text[:LONGEST] or " ").encode("utf-32-le"), np.uint32) for text in texts]
+    end = np.cumsum([len(each) for each in codes])
+    ids = np.concatenate(codes).astype(np.int64)
+    return States(np.zeros((len(ids), 0), np.float16), ids, np.concatenate([[0], end[:-1]]), end)
+
+
 class Net(nn.Module):
     """States and rows to k logits."""
 
     def __init__(self, width: int, targets: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
+        self.norm = nn.LayerNorm(width) if width else nn.Identity()
         self.tables = nn.ModuleList(nn.Embedding(ROWS, LEARNED, sparse=True) for _ in range(2))
         for table in self.tables:
             nn.init.normal_(table.weight, std=0.1)  # type: ignore[arg-type]
