@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    CoordinatorNotAvailableError,
+    IllegalOperation,
+    KafkaError,
+    NodeNotReadyError,
+    ProducerFenced,
+    RequestTimedOutError,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import StateError, StreamAppError
@@ -23,6 +30,10 @@ T = TypeVar("T")
 Packed = list[tuple[str, int, list[BatchBuilder]]]
 """Closed batches per topic and partition."""
 BATCH_BYTES = 512 << 10
+RETRY_MS = 5
+"""Before a question is asked again: most often the transaction before it is still being marked as committed."""
+AWAY_S = 0.1
+"""Before a coordinator that does not answer is sought again: a broker that starts needs the processor itself."""
 
 
 class TaskProducer:
@@ -81,9 +92,10 @@ class TaskProducer:
             linger_ms=0,
             max_batch_size=BATCH_BYTES,
             compression_type=compression(broker),
-            retry_backoff_ms=5,
+            retry_backoff_ms=RETRY_MS,
             **client_options(broker),
         )
+        self._producer.client.coordinator_lookup = _patient(self._producer.client.coordinator_lookup)
         self._started = True
         try:
             await self._producer.start()
@@ -124,3 +136,16 @@ class TaskProducer:
         if isinstance(error, tuple(DENIED)):
             return failure(error, f"transaction of task {self._partition}", operation="WRITE")
         return StateError(f"transaction of task {self._partition} failed: {error!r}")
+
+
+def _patient(lookup: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The lookup, which lets AWAY_S pass before it says that nobody answers: aiokafka asks again after RETRY_MS."""
+
+    async def patient(*asked: Any) -> Any:
+        try:
+            return await lookup(*asked)
+        except (CoordinatorNotAvailableError, NodeNotReadyError, RequestTimedOutError):
+            await asyncio.sleep(AWAY_S)
+            raise
+
+    return patient
