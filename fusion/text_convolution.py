@@ -1,5 +1,5 @@
 """Texts read in order: convolutions (Kim 2014) over a frozen transformer's state of each token and learned vectors of
-the token and its neighbour, which tell what the transformer was never taught to tell apart; or over characters alone."""
+the token and its neighbour, which tell what the transformer was never taught to tell apart; or over characters."""
 
 from __future__ import annotations
 

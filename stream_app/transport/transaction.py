@@ -5,17 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    CoordinatorNotAvailableError,
-    IllegalOperation,
-    KafkaError,
-    NodeNotReadyError,
-    ProducerFenced,
-    RequestTimedOutError,
-)
+from aiokafka.errors import IllegalOperation, KafkaError, NodeNotReadyError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import StateError, StreamAppError
@@ -33,7 +27,7 @@ BATCH_BYTES = 512 << 10
 RETRY_MS = 5
 """Before a question is asked again: most often the transaction before it is still being marked as committed."""
 AWAY_S = 0.1
-"""Before a coordinator that does not answer is sought again: a broker that starts needs the processor itself."""
+"""Before anything more is asked of a broker that no connection leads to: one that starts needs the processor itself."""
 
 
 class TaskProducer:
@@ -95,7 +89,7 @@ class TaskProducer:
             retry_backoff_ms=RETRY_MS,
             **client_options(broker),
         )
-        self._producer.client.coordinator_lookup = _patient(self._producer.client.coordinator_lookup)
+        self._producer.client.send = _patient(self._producer.client.send)
         self._started = True
         try:
             await self._producer.start()
@@ -138,13 +132,14 @@ class TaskProducer:
         return StateError(f"transaction of task {self._partition} failed: {error!r}")
 
 
-def _patient(lookup: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """The lookup, which lets AWAY_S pass before it says that nobody answers: aiokafka asks again after RETRY_MS."""
+def _patient(send: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """Send, which lets AWAY_S pass before it says that a node is away: aiokafka asks again after RETRY_MS."""
 
-    async def patient(*asked: Any) -> Any:
+    @wraps(send)
+    async def patient(*asked: Any, **more: Any) -> Any:
         try:
-            return await lookup(*asked)
-        except (CoordinatorNotAvailableError, NodeNotReadyError, RequestTimedOutError):
+            return await send(*asked, **more)
+        except NodeNotReadyError:
             await asyncio.sleep(AWAY_S)
             raise
 
