@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, KafkaError, NodeNotReadyError, ProducerFenced
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import IllegalOperation, KafkaConnectionError, KafkaError, NodeNotReadyError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import StateError, StreamAppError
@@ -89,7 +89,7 @@ class TaskProducer:
             retry_backoff_ms=RETRY_MS,
             **client_options(broker),
         )
-        self._producer.client.send = _patient(self._producer.client.send)
+        _be_patient(self._producer.client)
         self._started = True
         try:
             await self._producer.start()
@@ -132,10 +132,14 @@ class TaskProducer:
         return StateError(f"transaction of task {self._partition} failed: {error!r}")
 
 
-def _patient(send: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Send, which lets AWAY_S pass before it says that a node is away: aiokafka asks again after RETRY_MS."""
+def _be_patient(client: AIOKafkaClient) -> None:
+    """Make a client of aiokafka 0.14 wait for a broker that is away.
 
-    @wraps(send)
+    A request lets AWAY_S pass before it says so, since it is asked again after RETRY_MS. A coordinator is sought again
+    where the connection ends under the question, which ends the producer otherwise: so does a broker that is stopped.
+    """
+    send, lookup = client.send, client.coordinator_lookup
+
     async def patient(*asked: Any, **more: Any) -> Any:
         try:
             return await send(*asked, **more)
@@ -143,4 +147,10 @@ def _patient(send: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Cor
             await asyncio.sleep(AWAY_S)
             raise
 
-    return patient
+    async def persistent(*asked: Any) -> Any:
+        try:
+            return await lookup(*asked)
+        except KafkaConnectionError as error:
+            raise NodeNotReadyError from error
+
+    client.send, client.coordinator_lookup = patient, persistent

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fusion.text_convolution import BATCH, Convolution, States, shuffled
+from fusion.text_convolution import BATCH, LONGEST, Convolution, States, characters, shuffled
 
 WIDTH = 8
 
@@ -54,6 +54,22 @@ def test_the_same_seed_learns_the_same() -> None:
     states, label = texts(150, 3)
     first, second = (Convolution(4).fit(states, label[:, None]).decision_function(states) for _ in range(2))
     np.testing.assert_array_equal(first, second)
+
+
+def test_characters_are_read_in_order_without_any_states() -> None:
+    rng = np.random.default_rng(5)
+    label = rng.integers(0, 2, 1000)
+    texts = ["".join(rng.choice([*"很是的了"], 6)) + ("不好" if yes else "好不") for yes in label]
+    states = characters(texts)
+    model = Convolution().fit(states[np.arange(800)], label[:800, None])
+    assert ((model.decision_function(states[np.arange(800, 1000)])[:, 0] > 0) == label[800:]).mean() > 0.95
+
+
+def test_every_text_has_characters() -> None:
+    states = characters(["很好", "", "x" * (LONGEST + 1), "a\U0001f600"])
+    np.testing.assert_array_equal(states.length, [2, 1, LONGEST, 2])
+    assert (states.ids > 0).all()
+    assert states.ids[-2:].tolist() == [ord("a"), 0x1F600]
 
 
 def test_every_text_is_in_one_batch() -> None:

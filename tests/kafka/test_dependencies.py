@@ -6,8 +6,10 @@ import asyncio
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,6 +19,9 @@ from stream_app.demo.stack import WorkerProcess
 from stream_app.models.artefact import ARTEFACT
 from stream_app.producers.publish import Encoded, encode
 from stream_app.producers.simulate import simulate
+from stream_app.records import OutputRecord
+from stream_app.transport import admin
+from stream_app.transport.transaction import AWAY_S, TaskProducer
 from tests.kafka.workers import System, get, settings_for, until, url_of
 
 START_MS = 1_700_000_000_000
@@ -141,6 +146,32 @@ async def test_a_worker_says_that_its_broker_is_away_and_goes_on_when_it_is_back
         await nothing_was_refused_or_lost(system)
     finally:
         await asyncio.to_thread(system.stop)
+
+
+async def test_a_producer_leaves_a_broker_that_is_away_time_to_start(
+    own_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    settings = settings_for(own_broker.url, "quiet.", tmp_path)
+    names = System(settings, tmp_path).names
+    await admin.create(settings.broker, [admin.TopicPlan(names.predictions, 1, 1, {})])
+    producer = TaskProducer(settings.broker, group="quiet", partition=0)
+    await producer.start()
+    packed = producer.pack([OutputRecord(names.predictions, b"u", b"1")])
+    own_broker.kill()
+    asked, send = [], producer._producer.client.send
+
+    async def counting(*given: Any, **more: Any) -> Any:
+        asked.append(time.monotonic())
+        return await send(*given, **more)
+
+    producer._producer.client.send = counting
+    committing = asyncio.create_task(producer.commit(packed, {(names.predictions, 0): 1}))
+    await asyncio.sleep(2)
+    assert 2 <= len(asked) <= 2 * 2 / AWAY_S
+    await asyncio.to_thread(own_broker.start)
+    places = await committing
+    assert places == {(names.predictions, 0): 0}
+    await producer.stop()
 
 
 async def test_a_broker_whose_disk_was_full_is_waited_for(tmp_path: Path, small_disk: Path) -> None:
