@@ -151,7 +151,7 @@ class TextBlend:
         if seen.order is not None:
             formed["order"] = seen.order
             if self.spelt["analyzer"] == "char":
-                formed["characters"] = characters(seen.fields[0])
+                formed["characters"] = characters(seen.fields[0].tolist())
         return formed
 
 

@@ -78,6 +78,8 @@ class TaskState:
         self._changed: list[Ints] = []  # user rows since changes
         self._gone: set[bytes] = set()  # users freed since changes
         self._recorded = b""
+        self.positions = np.zeros(inputs, np.int64)
+        """(inputs,) next offset of each to apply; in the changelog too, since a broker may lose a group's offsets."""
         self.log_id = uuid4().hex
         """Names the changelog in its own records: a topic made anew is another log."""
 
@@ -288,7 +290,13 @@ class TaskState:
             changes += zip(keys, layout.pack(self._users, self._windows, rows), strict=True)
         clock = self._clock.record()
         record = orjson.dumps(
-            {"log": self.log_id, "settings": self.fixed(), "swept_ms": self._swept_ms, "clock": clock}
+            {
+                "log": self.log_id,
+                "settings": self.fixed(),
+                "swept_ms": self._swept_ms,
+                "positions": self.positions.tolist(),
+                "clock": clock,
+            }
         )
         if record != self._recorded:
             self._recorded = record
@@ -353,6 +361,7 @@ class TaskState:
             self._swept_ms = read["swept_ms"]
             self._clock.restore(read["clock"], now_ms=now_ms)
             self.log_id = read.get("log", self.log_id)
+            self.positions[:] = read.get("positions", 0)
             self._recorded = record
         newer = {key.removeprefix(ESCAPED) for key in last}
         for users, columns in slices:

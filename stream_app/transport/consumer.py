@@ -6,6 +6,7 @@ Conductor, Stream and Agent stay stock. Offsets are committed by the task's tran
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from stream_app.settings import Broker
 from stream_app.transport.assignor import co_partition_assignor
 from stream_app.transport.connection import client_options
 from stream_app.transport.eager import begun
+
+log = logging.getLogger(__name__)
 
 MAX_BATCH_RECORDS = 2_000
 FETCH_BYTES = 16 << 10
@@ -49,8 +52,11 @@ class Owner(Protocol):
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
 
-    def resume(self, offsets: Mapping[TP, int]) -> None:
-        """From where the assigned partitions are read on; called before anything of them is fetched."""
+    def resume(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
+        """Told from where the assigned partitions are read on, before anything of them is fetched: what was committed.
+
+        Returns those that are to be read from further on.
+        """
 
     def crash(self, error: BaseException) -> None:
         """End the process: the consumer failed."""
@@ -235,7 +241,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _seek_all(self, assigned: frozenset[TP]) -> None:
         await super().perform_seek()
-        self.owner.resume({tp: self._committed_offset.get(tp) or 0 for tp in assigned})
+        ahead = self.owner.resume({tp: self._committed_offset.get(tp) or 0 for tp in assigned})
+        if ahead:
+            lost = {f"{tp.topic}/{tp.partition}": offset for tp, offset in ahead.items()}
+            log.warning("the group's offsets are behind the state, which is read on from", extra={"offsets": lost})
+            await self.seek_wait(ahead)
+            self._committed_offset.update(ahead)
+            self._read_offset.update(ahead)
         fresh = [tp for tp in assigned if not self._committed_offset.get(tp)]
         if fresh:  # stock Faust leaves the position where the fetcher is
             await self._thread.seek_to_beginning(*[TopicPartition(*tp) for tp in fresh])

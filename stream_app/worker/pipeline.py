@@ -155,7 +155,6 @@ class Pipeline:
         self._swept_ms = 0
         self._updates_ms = settings.pipeline.updates_ms
         self._updated_ms = 0  # wall clock of the last records of open windows
-        self._positions = np.zeros(len(self._inputs), np.int64)  # next offset per input that the state has seen
 
     def restore(
         self, pairs: Mapping[bytes, bytes | None], *, now_ms: int, checkpoint: Checkpoint | None = None
@@ -210,9 +209,9 @@ class Pipeline:
             await self._events(out, taken.events, taken.records, now_ms)
             self._update_open(out, now_ms)
         self._refuse_items(out)
-        out.outputs += self._changelog(out) + self._words()
         for at, position in taken.positions.items():
-            self._positions[at] = max(self._positions[at], position)
+            self.state.positions[at] = max(self.state.positions[at], position)
+        out.outputs += self._changelog(out) + self._words()
         return out
 
     def tick(self, *, now_ms: int) -> Publication | None:
@@ -239,9 +238,11 @@ class Pipeline:
         out.outputs += self._changelog(out)
         return out
 
-    def resume(self, at: int, offset: int) -> None:
-        """The restored state has seen input `at` up to that offset."""
-        self._positions[at] = max(self._positions[at], offset)
+    def resume(self, at: int, offset: int) -> int:
+        """From where input `at` is read on, `offset` being committed: what the state has seen is not read again."""
+        position = int(max(self.state.positions[at], offset))
+        self.state.positions[at] = position
+        return position
 
     async def again(
         self,
@@ -465,7 +466,7 @@ class Pipeline:
     def _positions_of(self, events: EventBatch) -> NDArray[np.int64]:
         """(n, inputs): for each event the next offset per input that the state has seen, itself included."""
         seen = np.empty((len(events), len(self._inputs)), np.int64)
-        for at, start in enumerate(self._positions.tolist()):
+        for at, start in enumerate(self.state.positions.tolist()):
             own = np.where(events.source_input == at, events.offset + 1, start)
             seen[:, at] = np.maximum.accumulate(own)
         return seen

@@ -246,8 +246,9 @@ class WindowWorker:
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts
 
-    def resume(self, offsets: Mapping[TP, int]) -> None:
+    def resume(self, offsets: Mapping[TP, int]) -> dict[TP, int]:  # noqa: ARG002 - of any owner
         """Clicks are one input: their own offsets say enough."""
+        return {}
 
     async def _feed(self, stream: AsyncIterator[object]) -> None:
         async for event in stream.noack().events():  # type: ignore[attr-defined]

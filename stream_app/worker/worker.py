@@ -212,11 +212,15 @@ class Worker:
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
 
-    def resume(self, offsets: Mapping[TP, int]) -> None:
-        """What was committed, the state has seen."""
+    def resume(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
+        """What was committed, the state has seen; where it has seen more, the broker has lost what was committed."""
+        ahead = {}
         for tp, offset in offsets.items():
             if (task := self._tasks.get(tp.partition)) is not None:
-                task.pipeline.resume(self._inputs[tp.topic], offset)
+                position = task.pipeline.resume(self._inputs[tp.topic], offset)
+                if position > offset:
+                    ahead[tp] = position
+        return ahead
 
     async def _reach(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """Wait, not ready, until a dependency is there; None when told to stop before."""

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream_app.errors import StateError
 from stream_app.producers.publish import Encoded, encode
@@ -11,6 +12,7 @@ from stream_app.producers.replay import replay
 from stream_app.producers.simulate import simulate
 from stream_app.records import OutputRecord
 from stream_app.transport import admin
+from stream_app.transport.connection import client_options
 from stream_app.transport.transaction import TaskProducer
 from tests.kafka.workers import System, kill, last_words, one_user_per_partition, until
 
@@ -91,6 +93,38 @@ async def test_a_task_that_has_another_owner_says_so_wherever_its_client_meets_t
         await zombie.stop()
         await owner.stop()
     assert [record.value for record in await system.read("predictions")] == [b"1", b"2"]
+
+
+@pytest.mark.timeout(240)
+async def test_a_group_whose_offsets_the_broker_lost_reads_on_from_where_the_state_is(system: System) -> None:
+    await system.create_topics()
+    worker = system.start_worker()
+    first, second = shoppers(600)[:300], shoppers(600)[300:]
+    await system.send(first)
+    before = await system.account()
+    assert before.balanced
+    await asyncio.to_thread(worker.stop)
+    await _commit_nothing_seen(system)
+    worker = system.start_worker()
+    await system.send(second)
+    account = await system.account()
+    assert account.balanced, account
+    assert (account.late, account.dead_letters) == (before.late, 0)
+    assert account.inputs == len(first) + len(second)
+    assert "the group's offsets are behind the state" in worker.log_file.read_text()
+
+
+async def _commit_nothing_seen(system: System) -> None:
+    """As if all that the group committed were gone."""
+    done = await admin.committed(system.settings.broker, system.settings.pipeline.name)
+    assert any(done.values())
+    consumer = AIOKafkaConsumer(
+        group_id=system.settings.pipeline.name, enable_auto_commit=False, **client_options(system.settings.broker)
+    )
+    await consumer.start()
+    consumer.assign([TopicPartition(*place) for place in done])
+    await consumer.commit({TopicPartition(*place): 0 for place in done})
+    await consumer.stop()
 
 
 @pytest.mark.timeout(900)
