@@ -210,7 +210,7 @@ class Pipeline:
             self._update_open(out, now_ms)
         self._refuse_items(out)
         for at, position in taken.positions.items():
-            self.state.positions[at] = max(self.state.positions[at], position)
+            self.state.positions[at] = position  # a topic made anew begins again at 0
         out.outputs += self._changelog(out) + self._words()
         return out
 
