@@ -52,11 +52,11 @@ class Owner(Protocol):
     def accepts(self, tp: TP) -> bool:
         """Whether the partition's inbox has room."""
 
-    def resume(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
-        """Told from where the assigned partitions are read on, before anything of them is fetched: what was committed.
+    def seen(self, tps: frozenset[TP]) -> dict[TP, int]:
+        """Up to where the state has seen each of these partitions."""
 
-        Returns those that are to be read from further on.
-        """
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """Told from where the assigned partitions are read on, before anything of them is fetched."""
 
     def crash(self, error: BaseException) -> None:
         """End the process: the consumer failed."""
@@ -108,6 +108,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Whether a broker that coordinates the group is known and answers heartbeats."""
         coordinator = self._consumer and self._consumer._coordinator  # neither is there before the start
         return coordinator is not None and coordinator.coordinator_id is not None
+
+    async def ends(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The offset behind the last record of each partition."""
+        wanted = [TopicPartition(*tp) for tp in tps]
+        found = await self.call_thread(self._ensure_consumer().end_offsets, wanted)
+        return {TP(place.topic, place.partition): end for place, end in found.items()}
 
     def position_and_end(self, tp: TP) -> tuple[int, int] | None:
         """The next offset to hand out and the last stable offset last seen, or None when unknown.
@@ -241,7 +247,16 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def _seek_all(self, assigned: frozenset[TP]) -> None:
         await super().perform_seek()
-        ahead = self.owner.resume({tp: self._committed_offset.get(tp) or 0 for tp in assigned})
+        committed = {tp: self._committed_offset.get(tp) or 0 for tp in assigned}
+        ahead = {tp: offset for tp, offset in self.owner.seen(assigned).items() if offset > committed[tp]}
+        if ahead:
+            ends = await self._thread.ends(ahead)
+            anew = [tp for tp in ahead if not committed[tp] and ahead[tp] > ends[tp]]
+            ahead = {tp: offset for tp, offset in ahead.items() if tp not in anew}
+            if anew:
+                named = [f"{tp.topic}/{tp.partition}" for tp in anew]
+                log.warning("made anew since the state saw it, read from its beginning", extra={"partitions": named})
+        self.owner.resume(committed | ahead)
         if ahead:
             lost = {f"{tp.topic}/{tp.partition}": offset for tp, offset in ahead.items()}
             log.warning("the group's offsets are behind the state, which is read on from", extra={"offsets": lost})

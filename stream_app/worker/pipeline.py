@@ -238,11 +238,13 @@ class Pipeline:
         out.outputs += self._changelog(out)
         return out
 
-    def resume(self, at: int, offset: int) -> int:
-        """From where input `at` is read on, `offset` being committed: what the state has seen is not read again."""
-        position = int(max(self.state.positions[at], offset))
-        self.state.positions[at] = position
-        return position
+    def seen(self, at: int) -> int:
+        """The next offset of input `at` that the state has not seen."""
+        return int(self.state.positions[at])
+
+    def resume(self, at: int, offset: int) -> None:
+        """Input `at` is read on from here."""
+        self.state.positions[at] = offset
 
     async def again(
         self,

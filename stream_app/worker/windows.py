@@ -28,6 +28,8 @@ from stream_app.windows.clicks import ClickWindows
 log = logging.getLogger(__name__)
 
 EXIT_STATE = 70
+POSITION = b""
+"""Key of the changelog record that says up to which offset the state has counted; no user is called that."""
 Ack = Callable[[], object]
 Crash = Callable[[BaseException], None]
 
@@ -71,6 +73,7 @@ class WindowTask:
         self._taken_s = 0.0
         self._runner: asyncio.Task[None] | None = None
         self._commit: asyncio.Task[None] | None = None
+        self.position = 0  # of the next click to count
         self.late = self.refused = 0
 
     async def start(self) -> int:
@@ -81,9 +84,10 @@ class WindowTask:
         last: dict[bytes, bytes | None] = {}
         try:
             async for chunk in reader.to_end():
-                last |= {record.key: record.value for record in chunk if record.key}
+                last |= {record.key: record.value for record in chunk if record.key is not None}
         finally:
             await reader.stop()
+        self.position = int(last.pop(POSITION, None) or 0)
         held = {key: value for key, value in last.items() if value}
         self._windows.restore(held)
         return len(held)
@@ -160,14 +164,16 @@ class WindowTask:
         answer = self._windows.step([record.value for record in taken])
         self.late += answer.late
         self.refused += answer.refused
+        self.position = taken[-1].offset + 1
+        keys, values = [*answer.state_keys, POSITION], [*answer.state_values, b"%d" % self.position]
         now_ms = time.time_ns() // 1_000_000
         pack, number, settings = self._producer.pack_columns, self._number, self._settings
         packed = [
             (settings.output, number, pack(answer.keys, answer.values, timestamp_ms=now_ms)),
-            (settings.changelog, number, pack(answer.state_keys, answer.state_values, timestamp_ms=now_ms)),
+            (settings.changelog, number, pack(keys, values, timestamp_ms=now_ms)),
         ]
         await self._settle()
-        offsets = {(settings.source, number): taken[-1].offset + 1}
+        offsets = {(settings.source, number): self.position}
         self._commit = asyncio.create_task(self._publish(packed, offsets, acks))
 
     async def _publish(self, packed: Packed, offsets: Mapping[tuple[str, int], int], acks: list[Ack]) -> None:
@@ -246,9 +252,12 @@ class WindowWorker:
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts
 
-    def resume(self, offsets: Mapping[TP, int]) -> dict[TP, int]:  # noqa: ARG002 - of any owner
-        """Clicks are one input: their own offsets say enough."""
-        return {}
+    def seen(self, tps: frozenset[TP]) -> dict[TP, int]:
+        """Up to where the states have counted."""
+        return {tp: self._tasks[tp.partition].position for tp in tps if tp.partition in self._tasks}
+
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """Each batch brings its own position."""
 
     async def _feed(self, stream: AsyncIterator[object]) -> None:
         async for event in stream.noack().events():  # type: ignore[attr-defined]

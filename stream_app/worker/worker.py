@@ -212,15 +212,16 @@ class Worker:
         task = self._tasks.get(tp.partition)
         return task is not None and task.accepts(self._inputs[tp.topic])
 
-    def resume(self, offsets: Mapping[TP, int]) -> dict[TP, int]:
-        """What was committed, the state has seen; where it has seen more, the broker has lost what was committed."""
-        ahead = {}
+    def seen(self, tps: frozenset[TP]) -> dict[TP, int]:
+        """Positions of the inputs as the states have them: the broker may have lost what was committed."""
+        tasks = {tp: self._tasks[tp.partition] for tp in tps if tp.partition in self._tasks}
+        return {tp: task.pipeline.seen(self._inputs[tp.topic]) for tp, task in tasks.items()}
+
+    def resume(self, offsets: Mapping[TP, int]) -> None:
+        """What comes before has been seen."""
         for tp, offset in offsets.items():
             if (task := self._tasks.get(tp.partition)) is not None:
-                position = task.pipeline.resume(self._inputs[tp.topic], offset)
-                if position > offset:
-                    ahead[tp] = position
-        return ahead
+                task.pipeline.resume(self._inputs[tp.topic], offset)
 
     async def _reach(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T | None:
         """Wait, not ready, until a dependency is there; None when told to stop before."""

@@ -17,7 +17,7 @@ from stream_app.transport.log_reader import read_all
 from tests.benchmarks.windows import OURS, fill
 from tests.benchmarks.windows_truth import FIELDS, judge
 from tests.benchmarks.windows_turn import Running, create_topic, turn
-from tests.kafka.workers import until
+from tests.kafka.workers import forget_offsets, until
 
 pytestmark = pytest.mark.kafka
 EVENTS = 4_000
@@ -72,6 +72,24 @@ async def test_kills_lose_nothing_and_repeat_nothing(own_broker: EmbeddedBroker,
         running.stop()
     outputs = await read(broker, "counts")
     verdict = judge(expected, outputs, complete=True)
+    assert (verdict.wrong, verdict.outputs) == (0, len(expected))
+
+
+async def test_a_group_whose_offsets_the_broker_lost_reads_on_from_where_the_counts_are(
+    own_broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    broker = Broker(url=own_broker.url)
+    expected = await fill(broker, "clicks", 20 * EVENTS, 2)
+    await create_topic(broker, "counts", 2)
+    for wanted in (2 * EVENTS, len(expected)):
+        running = Running(OURS, broker, source="clicks", output="counts", name="ours", folder=tmp_path)
+        try:
+            await until(lambda at=wanted: more_than(broker, at - 1), deadline_s=60, every_s=0.01)
+        finally:
+            running.stop()
+        await forget_offsets(broker, "ours")
+    assert "the group's offsets are behind the state" in running.log_file.read_text()
+    verdict = judge(expected, await read(broker, "counts"), complete=True)
     assert (verdict.wrong, verdict.outputs) == (0, len(expected))
 
 

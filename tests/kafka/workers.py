@@ -151,6 +151,17 @@ async def end_offsets(broker: Broker, places: Iterable[tuple[str, int]]) -> dict
     return {(place.topic, place.partition): end for place, end in ends.items()}
 
 
+async def forget_offsets(broker: Broker, group: str) -> None:
+    """As if all that the group committed were gone."""
+    done = await admin.committed(broker, group)
+    assert any(done.values())
+    consumer = AIOKafkaConsumer(group_id=group, enable_auto_commit=False, **client_options(broker))
+    await consumer.start()
+    consumer.assign([TopicPartition(*place) for place in done])
+    await consumer.commit({TopicPartition(*place): 0 for place in done})
+    await consumer.stop()
+
+
 def settings_for(url: str, prefix: str, folder: Path, *, partitions: int = 4) -> Settings:
     """Settings of a system under test."""
     settings = load_settings(
