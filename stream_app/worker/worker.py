@@ -43,6 +43,7 @@ from stream_app.worker.catalogue_log import CatalogueLog
 from stream_app.worker.checkpoints import Checkpoints
 from stream_app.worker.device import Device
 from stream_app.worker.item_log import ItemLog
+from stream_app.worker.memory import keep_trimmed
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.overload import Overload
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -140,7 +141,7 @@ class Worker:
         self._app = self._build_app()
         gauges = asyncio.create_task(self._keep_gauges())  # already, because to start may wait for a broker
         await self._app.start()
-        background = [gauges, asyncio.create_task(self._end_with_app())]
+        background = [gauges, *map(asyncio.create_task, (self._end_with_app(), keep_trimmed()))]
         await self._stopping.wait()
         log.info("stopping")
         for task in background:
