@@ -43,7 +43,7 @@ from stream_app.worker.catalogue_log import CatalogueLog
 from stream_app.worker.checkpoints import Checkpoints
 from stream_app.worker.device import Device
 from stream_app.worker.item_log import ItemLog
-from stream_app.worker.memory import keep_trimmed
+from stream_app.worker.memory import keep_large_apart, keep_trimmed
 from stream_app.worker.model_log import ModelLog
 from stream_app.worker.overload import Overload
 from stream_app.worker.pipeline import Pipeline, Publication
@@ -100,6 +100,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT; what was taken is committed before it returns."""
+        keep_large_apart()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._tell)

@@ -28,3 +28,37 @@ assert resident() - before < 20e6
 @pytest.mark.skipif(trimmer() is None, reason="no glibc")
 def test_holes_between_what_is_in_use_go_back() -> None:
     subprocess.run([sys.executable, "-c", HOLES], check=True, timeout=60)
+
+
+LARGE = """
+import os
+from pathlib import Path
+from stream_app.worker.memory import keep_large_apart
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def left_by_large_ones():
+    held, before = [], resident()
+    for _ in range(20):
+        large, small = [], []
+        for _ in range(5):
+            large.append(bytearray(8 << 20))
+            small.append(bytearray(2_000))
+        held += small
+        large.append(bytearray(30 << 20))
+        del large
+    return resident() - before
+
+del (first := [bytearray(31 << 20)])[:]  # glibc raises its threshold to that
+kept = left_by_large_ones()
+assert kept > 30e6, f"the C library gave it back by itself, all but {kept}"
+keep_large_apart()
+kept = left_by_large_ones()
+assert kept < 10e6, kept
+"""
+
+
+@pytest.mark.skipif(trimmer() is None, reason="no glibc")
+def test_large_arrays_leave_no_holes() -> None:
+    subprocess.run([sys.executable, "-c", LARGE], check=True, timeout=60)
