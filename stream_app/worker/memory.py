@@ -17,7 +17,7 @@ LARGE = 4 << 20
 """Bytes from which an array is mapped on its own and unmapped when freed. glibc raises its threshold to the largest
 array that was freed (up to 32 MiB), so that soon all of them lie in the heap, among what lives longer."""
 TOP = 64 << 20
-"""Bytes that stay free at the end of the heap, as they do where glibc chooses: less is given back, and faulted in again,
+"""Bytes that stay free at the end of the heap, as they do where glibc chooses: less is given back and faulted in again
 with every batch."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of mallopt(3)."""
