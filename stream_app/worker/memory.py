@@ -13,7 +13,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 TRIM_S = 30.0
-LARGE = 4 << 20
+LARGE = 1 << 20
 """Bytes from which an array is mapped on its own and unmapped when freed. glibc raises its threshold to the largest
 array that was freed (up to 32 MiB), so that soon all of them lie in the heap, among what lives longer."""
 TOP = 64 << 20

@@ -20,8 +20,8 @@ from fusion.scorer import Scorer
 from stream_app.worker.device import Device
 from stream_app.worker.isolation import Scored, isolate
 
-MOST_EVENTS = 4_096
-"""Of one call."""
+MOST_EVENTS = 2_048
+"""Of one call; twice as many cost 6 % less each, and take twice the memory at a time."""
 SMALL = 512
 """Events of a call that is not worth another thread: the loop waits for the answer anyway."""
 
