@@ -70,10 +70,10 @@ class Pipeline(Section):
     """Most events of one transaction; a backlog fills it."""
     linger_ms: float = Field(10.0, ge=0)
     """How long the first event after a silence waits for company."""
-    pace_ms: float = Field(200.0, ge=0)
+    pace_ms: float = Field(300.0, ge=0)
     """Between two small batches of a task: a transaction costs worker and broker about 6 ms of CPU however small."""
-    pace_events: int = Field(48, ge=1)
-    """So many events in all tasks of a worker do not wait for that: at 2,000 a second every 24 ms."""
+    pace_events: int = Field(64, ge=1)
+    """So many events in all tasks of a worker do not wait for that: at 2,000 a second every 32 ms."""
     pace_share: float = Field(0.6, gt=0, le=1)
     """Of the time, at most, a worker is busy with batches that are not full: events gather in the rest of it."""
     updates_ms: int = Field(250, ge=0)
