@@ -35,7 +35,8 @@ async def keep_trimmed() -> None:
 
 def trimmer() -> Callable[[int], int] | None:
     """glibc's malloc_trim: takes the bytes to leave at the top, returns 1 when some went back."""
-    return _of_glibc("malloc_trim")
+    found: Callable[[int], int] | None = _of_glibc("malloc_trim")
+    return found
 
 
 def keep_large_apart() -> None:
