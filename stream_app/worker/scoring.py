@@ -22,8 +22,11 @@ from stream_app.worker.isolation import Scored, isolate
 
 MOST_EVENTS = 2_048
 """Of one call; twice as many cost 6 % less each, and take twice the memory at a time."""
-SMALL = 512
-"""Events of a call that is not worth another thread: the loop waits for the answer anyway."""
+AT_ONCE_S = 0.2
+"""CPU of a call, as far as the last ones tell, up to which it is made on the event loop. On a thread beside it a model
+of hundreds of small operations waits for the interpreter's lock before each: 50 ms of work took 400."""
+FIRST_S = 50e-6
+"""CPU of an event before anything is known."""
 
 
 class Answer(NamedTuple):
@@ -48,6 +51,7 @@ class Scoring:
         self._busy = busy  # hears of every call: the kind of device, and seconds
         self._waiting: list[_Asked] = []
         self._runner: asyncio.Task[None] | None = None
+        self._event_s = FIRST_S
 
     async def score(self, scorer: Scorer, features: FeatureBatch, tier: str = "full") -> Answer:
         """Raises ScoringError when the model itself must be at fault."""
@@ -64,13 +68,17 @@ class Scoring:
             chosen = self._next()
             scorer, tier, batches = chosen[0].scorer, chosen[0].tier, [asked.features for asked in chosen]
             started_s = time.perf_counter()
-            small = scorer.device == "cpu" and sum(map(len, batches)) <= SMALL
+            events = sum(map(len, batches))
+            small = scorer.device == "cpu" and events * self._event_s <= AT_ONCE_S
             done = self._device.at_once(together, scorer, batches, tier) if small else None
             if done is None:
                 answers = await loop.run_in_executor(self._device, together, scorer, batches, tier)
             else:
                 answers = done.result()
             self._busy(scorer.device, time.perf_counter() - started_s)
+            cpu_s = sum(answer.cpu_s for answer in answers if isinstance(answer, Answer))
+            if cpu_s:
+                self._event_s += (cpu_s / events - self._event_s) * min(events / MOST_EVENTS, 1)
             for asked, answer in zip(chosen, answers, strict=True):
                 if asked.answer.cancelled():
                     continue
