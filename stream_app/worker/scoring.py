@@ -69,8 +69,8 @@ class Scoring:
             scorer, tier, batches = chosen[0].scorer, chosen[0].tier, [asked.features for asked in chosen]
             started_s = time.perf_counter()
             events = sum(map(len, batches))
-            small = scorer.device == "cpu" and events * self._event_s <= AT_ONCE_S
-            done = self._device.at_once(together, scorer, batches, tier) if small else None
+            short = scorer.device == "cpu" and events * self._event_s <= AT_ONCE_S
+            done = self._device.at_once(together, scorer, batches, tier) if short else None
             if done is None:
                 answers = await loop.run_in_executor(self._device, together, scorer, batches, tier)
             else:
