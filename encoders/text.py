@@ -35,8 +35,13 @@ class Word(NamedTuple):
     """A word as hashes: its own and its n-grams' table rows."""
 
     hash: int
-    ids: NDArray[np.int64]
+    rows: bytes  # int64: joined many at a time, and no array of its own in a cache of 262,144
     ideograph: bool
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Rows of the table."""
+        return np.frombuffer(self.rows, np.int64)
 
 
 def clean(text: str) -> str:
@@ -106,7 +111,7 @@ def hashed(token: str) -> Word:
     framed = f"<{token[:32]}>"
     grams = [framed[i : i + 4] for i in range(len(framed) - 3)] if len(token) > 2 else []
     ids = [own, *(xxhash.xxh3_64_intdigest(g.encode("utf-8", "surrogatepass"), 1) for g in grams)]
-    return Word(own, np.array([i % BUCKETS for i in ids], np.int64), ideograph)
+    return Word(own, np.array([i % BUCKETS for i in ids], np.int64).tobytes(), ideograph)
 
 
 def bags(texts: Sequence[list[Word]], trust: Sequence[NDArray[np.float32]]) -> Bags:
@@ -119,7 +124,7 @@ def bags(texts: Sequence[list[Word]], trust: Sequence[NDArray[np.float32]]) -> B
     text = np.repeat(np.arange(len(texts)), count)
     own = np.array([word.hash for word in flat], np.uint64)
     sure = np.concatenate(trust).astype(np.float32, copy=False)
-    grams = np.array([len(word.ids) for word in flat])
+    grams = np.array([len(word.rows) for word in flat]) // np.dtype(np.int64).itemsize
     pair = text[1:] == text[:-1]
     pairs = own[:-1] * _PAIR + own[1:]
     ideograph = np.array([word.ideograph for word in flat], bool)
@@ -127,7 +132,7 @@ def bags(texts: Sequence[list[Word]], trust: Sequence[NDArray[np.float32]]) -> B
     triples = pairs[:-1] * _PAIR + own[2:]
     ids = np.concatenate(
         [
-            *(word.ids for word in flat),
+            np.frombuffer(b"".join([word.rows for word in flat]), np.int64),
             (pairs[pair] >> np.uint64(40)) % np.uint64(BUCKETS),
             (triples[triple] >> np.uint64(40)) % np.uint64(BUCKETS),
         ]

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Change = tuple[int, bytes | None]
 CHUNK = np.dtype([("identity", "u8"), ("forget_ms", "i8")])
+PAGE = 1 << 16
+"""Entries that are allocated together, 1 MiB. Thousands of small arrays that live for minutes, each where a batch has
+just left room, would cut the heap into holes."""
 
 
 class Identities:
@@ -19,6 +22,7 @@ class Identities:
         self._forget: dict[int, int] = {}
         self._fresh: list[NDArray[np.void]] = []  # CHUNK, not yet in a chunk of the changelog
         self._chunks: list[tuple[int, int, NDArray[np.void]]] = []  # heap of (last forget_ms, sequence, CHUNK)
+        self._page = np.empty(0, CHUNK)  # what is left of it; it goes with its last chunk
         self._sequence = 0
         self._dropped: list[int] = []  # sequences
 
@@ -78,7 +82,7 @@ class Identities:
         changes: list[Change] = [(sequence, None) for sequence in self._dropped]
         self._dropped.clear()
         if self._fresh:
-            chunk = np.concatenate(self._fresh)
+            chunk = self._placed(self._fresh)
             self._fresh.clear()
             heapq.heappush(self._chunks, (int(chunk["forget_ms"].max()), self._sequence, chunk))
             changes.append((self._sequence, chunk.tobytes()))
@@ -92,11 +96,19 @@ class Identities:
     def restore(self, chunks: Sequence[tuple[int, bytes]]) -> None:
         """Chunks as `changes` gave them; in any order."""
         for sequence, packed in sorted(chunks):
-            chunk = np.frombuffer(packed, CHUNK)
+            chunk = self._placed([np.frombuffer(packed, CHUNK)])
             self._chunks.append((int(chunk["forget_ms"].max()), sequence, chunk))
             self._sequence = sequence + 1
             self._learn(chunk)
         heapq.heapify(self._chunks)
+
+    def _placed(self, parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+        """As one chunk, in a page."""
+        size = sum(map(len, parts))
+        if size > len(self._page):
+            self._page = np.empty(max(size, PAGE), CHUNK)
+        chunk, self._page = self._page[:size], self._page[size:]
+        return np.concatenate(parts, out=chunk)
 
     def _learn(self, chunk: NDArray[np.void]) -> None:
         for until in np.unique(chunk["forget_ms"]).tolist():  # one per tumbling window

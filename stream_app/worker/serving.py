@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections import OrderedDict, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +24,7 @@ from stream_app.records import OutputRecord, RecordLike
 from stream_app.signals import SIGNALS
 from stream_app.transport.log_reader import LogReader
 from stream_app.worker.pipeline import Pipeline
+from stream_app.worker.recent import Recent
 from stream_app.worker.routing import partition_of
 
 USERS, PREDICTIONS = 20_000, 5
@@ -55,7 +55,7 @@ class Serving:
         self._reader, self._names, self._pipelines = reader, names, pipelines
         self._loop = asyncio.get_running_loop()
         self._partitions = 1  # until the broker has said how many
-        self._last: OrderedDict[bytes, deque[bytes]] = OrderedDict()
+        self._last = Recent(USERS, PREDICTIONS)
         self._parts: dict[bytes, Part] = {}
         self._merged: dict[tuple[str | None, int, int], list[Part]] = {}  # of the present parts
         self._urls: dict[int, str] = {}
@@ -78,15 +78,12 @@ class Serving:
 
     def remember(self, outputs: Iterable[OutputRecord]) -> None:
         """Committed records: the predictions among them."""
-        topic, last = self._names.predictions, self._last
-        for record in outputs:
-            if record.topic == topic and record.key is not None and record.value is not None:
-                if (held := last.get(record.key)) is None:
-                    held = last[record.key] = deque(maxlen=PREDICTIONS)
-                held.append(record.value)
-                last.move_to_end(record.key)
-        while len(last) > USERS:
-            last.popitem(last=False)
+        topic = self._names.predictions
+        self._last.add(
+            (record.key, record.value)
+            for record in outputs
+            if record.topic == topic and record.key is not None and record.value is not None
+        )
 
     async def user(self, user: str) -> Mapping[str, Any] | None:
         """State, windows with what they say, last predictions (JSON) and why; None where they are not known here."""
@@ -105,8 +102,8 @@ class Serving:
         key = user.encode()
         if (pipe := self._pipelines().get(partition_of(key, self._partitions))) is None:
             return None
-        if held := list(self._last.get(key, ())):
-            last = orjson.loads(held[-1])
+        if held := self._last.of(key):
+            last = orjson.loads(held[0])
             made = {name: last[name] for name in ("prediction_id", "event_time", "model")}
             return {
                 "user_id": user,
@@ -149,7 +146,7 @@ class Serving:
     def _describe(self, user: str) -> Described | None:
         pipe = self._pipelines().get(partition_of(user.encode(), self._partitions))
         found = None if pipe is None else pipe.describe(user)
-        return None if found is None else (found, [*reversed(self._last.get(user.encode(), ()))])
+        return None if found is None else (found, self._last.of(user.encode()))
 
     def _listed(self, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """With what the catalogue says, and where to ask for the photo."""

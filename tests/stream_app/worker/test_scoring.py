@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import pytest
 from fusion.features import FeatureBatch, PredictionBatch
 from fusion.scorer import Scorer
 from stream_app.errors import ScoringError
+from stream_app.worker import scoring as module
 from stream_app.worker.device import Device
 from stream_app.worker.isolation import Scored
 from stream_app.worker.scoring import Answer, Scoring, joined, parted, together
@@ -24,9 +26,11 @@ class Counted(Scorer):
     """Counts its calls, and cannot bear one item."""
 
     calls = 0
+    thread: threading.Thread | None = None
 
     def score(self, features: FeatureBatch, *args: object, **more: object) -> PredictionBatch:
         self.calls += 1
+        self.thread = threading.current_thread()
         if (features.item == POISON).any():
             raise ValueError("poison")
         return super().score(features)
@@ -125,3 +129,12 @@ def test_a_hopeless_batch_fails_alone(scorer: Counted, device: Device) -> None:
     given[2] = replace(given[2], item=np.full(90, POISON, np.uint64))
     answers = asked(Scoring(device), scorer, given)
     assert [type(answer) for answer in answers] == [Answer, Answer, ScoringError]
+
+
+@pytest.mark.parametrize(("seconds", "here"), [(60.0, True), (0.0, False)])
+def test_a_short_call_is_made_on_the_event_loop_and_a_long_one_beside_it(
+    scorer: Counted, device: Device, monkeypatch: pytest.MonkeyPatch, seconds: float, here: bool
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE_S", seconds)
+    asked(Scoring(device), scorer, batches())
+    assert (scorer.thread is threading.current_thread()) is here
