@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from encoders.linear import filled
 from encoders.protocol import VECTOR, Encoded
 
 PIXELS = 40
+FEWEST = 4
+"""Pictures are filled up to a multiple of this: see `encoders.linear`."""
 MAX_PIXELS = 16_000_000
 MAX_EMBEDDING = 8192
 GIVEN_CONFIDENCE = 0.5
@@ -104,8 +107,11 @@ class ImageEncoder(nn.Module):
 
     def look(self, pixels: Tensor) -> Tensor:
         """The CNN: (p, 3, 40, 40) uint8 or 0..1 float to (p, 64)."""
+        count = len(pixels)
+        if pixels.device.type == "cpu" and not torch.is_grad_enabled():
+            pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, filled(count, FEWEST) - count))
         x = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        maps = self.features(x - 0.5)  # (p, 96, 5, 5)
+        maps = self.features(x - 0.5)[:count]  # (p, 96, 5, 5)
         pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], -1)
         return F.normalize(self.out(pooled), dim=-1)
 
