@@ -31,7 +31,7 @@ class Recent:
 
     def __init__(self, keys: int, each: int) -> None:
         self._keys, self._each = keys, each
-        self._block = memoryview(np.zeros(keys * each * ROOM, np.uint8))
+        self._block = np.zeros(keys * each * ROOM, np.uint8).data
         self._held: OrderedDict[bytes, _Held] = OrderedDict()
         self._lock = Lock()
 
