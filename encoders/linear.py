@@ -83,13 +83,14 @@ def filled(rows: int, least: int = LEAST_ROWS) -> int:
 
 
 def gelu(x: Tensor) -> Tensor:
-    """F.gelu of (n, d)."""
-    if torch.is_grad_enabled() or x.device.type != "cpu" or not len(x):
+    """F.gelu of (..., d)."""
+    if torch.is_grad_enabled() or x.device.type != "cpu" or not x.numel():
         return F.gelu(x)
-    rows, made = min(MOST_ROWS, 1 << (len(x).bit_length() - 1)), torch.empty_like(x)
-    for end in (*range(rows, len(x), rows), len(x)):
-        torch._C._nn.gelu(x[end - rows : end], out=made[end - rows : end])  # type: ignore[call-arg]
-    return made
+    given = x.reshape(-1, x.shape[-1])
+    rows, made = min(MOST_ROWS, 1 << (len(given).bit_length() - 1)), torch.empty_like(given)
+    for end in (*range(rows, len(given), rows), len(given)):
+        torch._C._nn.gelu(given[end - rows : end], out=made[end - rows : end])  # type: ignore[call-arg]
+    return made.view(x.shape)
 
 
 def _after(x: Tensor, then: Then) -> Tensor:

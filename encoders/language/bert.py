@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoders.linear import gelu
+
 EMBEDDINGS = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 
 
@@ -63,7 +65,7 @@ class Bert(nn.Module):
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (n, heads, t, d)
         seen = self._linear(seen.transpose(1, 2).flatten(2), f"{at}.attention.output.dense")
         x = self._normed(x + seen, f"{at}.attention.output.LayerNorm")
-        wide = F.gelu(self._linear(x, f"{at}.intermediate.dense"))
+        wide = gelu(self._linear(x, f"{at}.intermediate.dense"))
         return self._normed(x + self._linear(wide, f"{at}.output.dense"), f"{at}.output.LayerNorm")
 
     def _split(self, x: Tensor) -> Tensor:

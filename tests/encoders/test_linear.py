@@ -49,6 +49,7 @@ def test_gelu_in_parts_is_gelu(rows: int) -> None:
     x = torch.randn(rows, 32)
     with torch.inference_mode():
         torch.testing.assert_close(gelu(x), F.gelu(x))
+        torch.testing.assert_close(gelu(x.view(rows, 4, 8)), F.gelu(x.view(rows, 4, 8)))
 
 
 def test_sizes_come_again_so_that_no_more_machine_code_is_written() -> None:
