@@ -7,7 +7,7 @@ import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import orjson
@@ -44,6 +44,8 @@ HEADERS = {
 SEND_TIMEOUT_S = 15.0
 MOST_ITEMS = 100
 STOP_TIMEOUT_S = 2.0
+ACCEPT_TURNS = 8
+"""Of the loop, in which a connection that was just accepted becomes the server's: once that is closed it stays open."""
 
 
 class WebServer:
@@ -81,24 +83,32 @@ class WebServer:
         )
         self.routes = [route for route in app.router.routes() if route.method == "GET"]
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+        self._listening: asyncio.Server | None = None
         self.url = ""
 
     async def start(self) -> None:
         """Bind and serve; `url` tells where."""
         host, port = self._settings.host, self._settings.port
         await self._runner.setup()
+        server = cast(web.Server, self._runner.server)
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            self._listening = await asyncio.get_running_loop().create_server(server, host, port)
         except OSError as error:
             await self._runner.cleanup()
             raise SettingsError(f"setting web.port: cannot serve on {host}:{port}: {error.strerror}") from None
-        bound_port = self._runner.addresses[0][1]
+        bound_port = self._listening.sockets[0].getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{bound_port}"
 
     async def stop(self) -> None:
         """End the watchers and close."""
         self._live.close()
         await self._relay.close()
+        if self._listening is not None:
+            for listening in self._listening.sockets:
+                asyncio.get_running_loop().remove_reader(listening)
+            for _ in range(ACCEPT_TURNS):
+                await asyncio.sleep(0)
+            self._listening.close()
         await self._runner.cleanup()
 
     @web.middleware

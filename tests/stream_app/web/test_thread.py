@@ -1,10 +1,14 @@
 """The web server beside the worker's loop: it answers while that one is busy, and fails as the server does."""
 
+import asyncio
+import gc
+import socket
 import threading
 import urllib.request
 from collections.abc import AsyncIterator
 
 import pytest
+from yarl import URL
 
 from stream_app.errors import SettingsError
 from stream_app.metrics import Metrics
@@ -48,3 +52,23 @@ async def test_a_port_in_use_stops_the_start_up_and_a_server_never_started_stops
         await other.start()
     await other.stop()
     await WebThread(made()).stop()
+
+
+async def test_a_connection_that_comes_while_it_stops_is_closed() -> None:
+    for before in range(8):
+        server = made()
+        thread = WebThread(server)
+        await thread.start()
+        place = ("127.0.0.1", URL(server.url).port or 0)
+        stopping = asyncio.create_task(thread.stop())
+        for _ in range(before):
+            await asyncio.sleep(0)
+        clients = [socket.socket() for _ in range(6)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(place)
+        await stopping
+        for client in clients:
+            client.close()
+        del server, thread, stopping
+        gc.collect()  # the test fails on a socket that was left open
