@@ -18,6 +18,7 @@ from fusion.device_state import Resident
 from fusion.errors import NotFiniteError
 from fusion.features import TIERS, FeatureBatch, PredictionBatch
 from fusion.heads.protocol import Head
+from fusion.heads.sentiment import LABELS
 from fusion.inputs import CARRIED, MEMORIES, Inputs, Notes, Preparation
 from fusion.model import MODALITIES, FusedModel
 from fusion.recommender import ItemIndex
@@ -66,6 +67,7 @@ class Scorer:
         self.model = ModelName(model.config.name, model.config.version, digest)
         self.history = model.config.history
         self.heads: Mapping[str, Head] = {name: model.head(name) for name in model.heads}
+        self._actions = len(model.config.actions)
         self.segments = model.config.segments  # label of each segment id
         self.index = ItemIndex() if index is None else index  # an empty one is False
         self._retrieve = Retrieval(model.behavior.items, self.index)
@@ -169,9 +171,10 @@ class Scorer:
         return answer
 
     def _nothing(self, features: FeatureBatch, tier: str) -> PredictionBatch:
-        none = np.zeros(0)
-        columns = {name: dict.fromkeys(("score", "present", "label", "id", "distance"), none) for name in self.heads}
-        columns["next_action"]["scores"] = columns["sentiment"]["scores"] = np.zeros((0, 0))
+        names, none = ("score", "present", "label", "id", "distance"), np.zeros(0)
+        columns: dict[str, dict[str, NDArray[Any]]] = {name: dict.fromkeys(names, none) for name in self.heads}
+        columns["next_action"]["scores"] = np.zeros((0, self._actions))
+        columns["sentiment"]["scores"] = np.zeros((0, len(LABELS)))
         columns["recommendations"] = {"product_id": np.zeros((0, self._k), object), "score": np.zeros((0, self._k))}
         return PredictionBatch(
             columns,

@@ -89,3 +89,60 @@ class Transitions:
         place = np.searchsorted(self.key, wanted).clip(0, len(self.key) - 1)
         known = (self.key[place] == wanted) & (source > 0) & (target > 0)
         return np.where(known, self.count[place], np.float32(0))
+
+
+@dataclass(frozen=True)
+class Successions:
+    """How often an item followed two others in a row."""
+
+    pair: Rows  # (m,) ascending, first · (V + 1) + second
+    visits: Floats  # (m,) how often anything followed
+    next: Transitions  # from the place of a pair, counted from 1
+
+    @classmethod
+    def of(cls, sessions: Sessions, items: int) -> Successions:
+        """Of all three in a row."""
+        number = np.repeat(np.arange(len(sessions)), sessions.length)
+        together = number[2:] == number[:-2]
+        first, second, third = (sessions.item[at : len(sessions.item) - 2 + at][together] for at in range(3))
+        pair, place = np.unique(first * (items + 1) + second, return_inverse=True)
+        key, count = np.unique((place + 1) * (items + 1) + third, return_counts=True)
+        visits = np.bincount(place, minlength=len(pair)).astype(np.float32)
+        return cls(pair, visits, Transitions(key, count.astype(np.float32), items))
+
+    def after(self, first: Rows, second: Rows, target: Rows) -> tuple[Floats, Floats]:
+        """Counts of (n, c) targets after pairs (n, 1), and how often anything followed those (n, 1)."""
+        if not len(self.pair):
+            return np.zeros(target.shape, np.float32), np.zeros(first.shape, np.float32)
+        wanted = first * (self.next.items + 1) + second
+        place = np.searchsorted(self.pair, wanted).clip(0, len(self.pair) - 1)
+        known = (self.pair[place] == wanted) & (first > 0) & (second > 0)
+        count = self.next.between(np.where(known, place + 1, 0), target)
+        return count, np.where(known, self.visits[place], np.float32(0))
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How items behave in sessions; (V + 1,) each, as log shares."""
+
+    again: Floats  # of the sessions that have it: seen there again
+    ends: Floats  # of its visits: the session's last
+    begins: Floats  # of its visits: the session's first
+
+    @classmethod
+    def of(cls, sessions: Sessions, items: int) -> Habits:
+        """Of all items; those never seen count as average."""
+        visits = popularity(sessions, items)
+        number = np.repeat(np.arange(len(sessions)), sessions.length)
+        held = np.bincount(np.unique(number * (items + 1) + sessions.item) % (items + 1), minlength=items + 1)
+        some = sessions.length > 0
+        last, first = sessions.item[sessions.start[1:][some] - 1], sessions.item[sessions.start[:-1][some]]
+
+        def share(count: NDArray[np.int64], whole: NDArray[np.int64], least: float) -> Floats:
+            return np.log((count + least) / (whole + 2)).astype(np.float32)
+
+        return cls(
+            share(visits - held * (np.arange(items + 1) > 0), held, 0.1),
+            share(np.bincount(last, minlength=items + 1), visits, 0.2),
+            share(np.bincount(first, minlength=items + 1), visits, 0.2),
+        )

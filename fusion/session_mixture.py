@@ -6,7 +6,7 @@ every part; a network over both finds what the gate cannot say. Fitted on sessio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,12 +16,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusion.session_counts import Transitions
+from fusion.session_counts import Habits, Successions, Transitions
 from fusion.sessions import Rows, Sessions
 
 Floats = NDArray[np.float32]
 SESSION_ITEMS = 20
 """Newest items of a session that are candidates themselves."""
+BESIDE, FARNESS = 6, 0.7
+"""Newest items beside which a candidate is looked for in other sessions, and what each counts of the one after it."""
 
 
 class Candidates(NamedTuple):
@@ -44,6 +46,9 @@ class Counts:
     recent: NDArray[np.int64]  # (V + 1,) among the newest sessions
     next: Transitions
     near: Transitions
+    far: Transitions
+    rows: Successions
+    habits: Habits
 
 
 def distinct(row: Rows) -> Rows:
@@ -83,6 +88,9 @@ def candidates(
     inside = same.any(2)
     back = np.where(inside, same.argmax(2), SESSION_ITEMS)
     visits = counts.popularity[row]
+    followed, followable = counts.rows.after(before, last, row)
+    lately = np.split(newest[:, :BESIDE], BESIDE, 1)
+    beside = [counts.far.between(item, row) + counts.far.between(row, item) for item in lately]
 
     def share(count: Floats, source: Rows) -> Floats:
         return np.log((count + 0.01) / (counts.popularity[source] + 5))
@@ -105,6 +113,10 @@ def candidates(
         np.log1p(same.sum(2)),
         np.log1p(visits),
         np.log((counts.recent[row] + 0.5) / (visits + 5)),
+        np.log((beside[0] + 0.01) / (counts.popularity[last] + 5)),
+        sum(FARNESS**back * np.log1p(each) for back, each in enumerate(beside)),
+        np.log((followed + 0.01) / (followable + 2)),
+        *(habit[row] for habit in (counts.habits.again, counts.habits.ends, counts.habits.begins)),
     ]
     probability = np.where(real, np.exp(likely), 0)
     length = prefix.length
@@ -130,7 +142,7 @@ class Mixture(nn.Module):
     middle: Tensor
     spread: Tensor
 
-    def __init__(self, traits: int, session: int, *, hidden: int = 32) -> None:
+    def __init__(self, traits: int, session: int, *, hidden: int = 128) -> None:
         super().__init__()
         self.gate = nn.Linear(session, traits)
         self.own = nn.Linear(traits, hidden)
@@ -192,8 +204,10 @@ def fit(
 
 
 @torch.no_grad()
-def best(mixture: Mixture, known: Candidates, k: int) -> Rows:
-    """(n, k) the rows of the highest scores, best first; 0 for none."""
-    score = mixture(*map(torch.from_numpy, known))
+def best(mixtures: Sequence[Mixture], known: Candidates, k: int) -> Rows:
+    """(n, k) the rows of the highest mean probability, best first; 0 for none."""
+    given = [torch.from_numpy(part) for part in known]
+    score = torch.stack([mixture(*given).softmax(-1) for mixture in mixtures]).mean(0)
+    score = torch.where(given[0] == 0, -1.0, score)
     place = score.topk(min(k, score.shape[1])).indices.numpy()
     return np.take_along_axis(known.row, place, 1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from fusion.session_counts import Transitions, popularity
+from fusion.session_counts import Habits, Successions, Transitions, popularity
 from fusion.session_encoder import EncoderSettings, SessionEncoder
 from fusion.session_knn import KnnSettings, SessionKnn
 from fusion.session_mixture import Candidates, Counts, Floats, Mixture, best, candidates, fit
@@ -32,10 +32,11 @@ class RecommenderSettings:
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     epochs: float = 2.0  # over all but the tail
-    last_epochs: float = 1.0  # over everything, once the mixture is fitted
+    last_epochs: float = 1.0  # over everything, once the mixtures are fitted
     last_share: float = 0.5  # of the learning rate, there
-    tail: float = 0.05  # newest share of the sessions, which the mixture is fitted on
-    tail_cases: int = 24_000
+    tail: float = 0.08  # newest share of the sessions, which the mixtures are fitted on
+    tail_cases: int = 50_000
+    mixtures: int = 2  # whose mean answers
     candidates: int = 60  # of the encoder, and as many of session kNN
     block: int = 4096  # cases answered at once
 
@@ -85,7 +86,7 @@ class SessionRecommender:
         tail = cases(sessions.between(cut, len(sessions)))
         tail = tail.some(np.sort(rng.permutation(len(tail))[: s.tail_cases]))
         known = Candidates(*map(np.concatenate, zip(*self.candidates(tail.prefix), strict=True)))
-        self.mixture: Mixture = fit(known, tail.target, seed=seed)
+        self.mixtures: list[Mixture] = [fit(known, tail.target, seed=seed + at) for at in range(s.mixtures)]
         self._learn(sessions, s.last_epochs, s.last_share, rng, lambda share: tell(share * (1 - first)))
 
     def _learn(
@@ -98,6 +99,9 @@ class SessionRecommender:
             popularity(newest, self.items),
             Transitions.of(sessions, self.items, span=1),
             Transitions.of(sessions, self.items, span=4),
+            Transitions.of(sessions, self.items, span=12, nearness=0.9),
+            Successions.of(sessions, self.items),
+            Habits.of(sessions, self.items),
         )
         self.neighbors = SessionNeighbors(sessions, similar_sessions(len(sessions)))
         self.encoder = train(self.encoder, sessions, epochs, rng, settings=s.training, share=share, advance=advance)
@@ -112,7 +116,7 @@ class SessionRecommender:
 
     def best(self, prefix: Sessions, k: int) -> Rows:
         """(n, k) rows of the items most likely to be next, best first; 0 for none."""
-        return np.concatenate([best(self.mixture, known, k) for known in self.candidates(prefix)])
+        return np.concatenate([best(self.mixtures, known, k) for known in self.candidates(prefix)])
 
     def encoded(self, prefix: Sessions, k: int, *, levels: int = 0) -> Rows:
         """(n, k) what the encoder alone would say, its state carried in so many levels."""

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from encoders.language.bert import Bert
 from encoders.language.transformer import Tokens, TransformerEncoder, mean
 from encoders.text import clean
 from fusion.text_convolution import LONGEST, Convolution, States, characters
 from fusion.text_read_out import ReadOut
 from fusion.text_spelling import Grams, Linear
+from fusion.text_tuning import Read, Tuned
 
 PARTS = 4
 FEWEST = 20
@@ -25,7 +27,10 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "meaning": ReadOut,
     "order": Convolution,
     "characters": Convolution,
+    "tuned": Tuned,
 }
+MEMBERS = {"tuned": 2}
+"""Of views that take long to learn: on so many of the PARTS."""
 _CHARACTERS_AT_ONCE = 8192
 
 
@@ -104,11 +109,20 @@ def joined(parts: Sequence[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]
 class TextBlend:
     """Answers yes or no about texts."""
 
-    def __init__(self, *, analyzer: str = "char", grams: tuple[int, int] = (1, 3), seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        analyzer: str = "char",
+        grams: tuple[int, int] = (1, 3),
+        tuned: tuple[Bert, int] | None = None,
+        seed: int = 0,
+    ) -> None:
+        """`tuned`: the model whose states of each token are given, and of which layer; it learns from there on."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         self.seed = seed
+        self.tuned = tuned
         self.spelt: dict[str, Any] = {"analyzer": analyzer, "grams": grams}
         self.grams = Grams(**self.spelt)
         self.scale: Any = StandardScaler()
@@ -125,15 +139,18 @@ class TextBlend:
         self.grams.fit(seen.fields)
         self.scale.fit(seen.meaning)
         formed, targets = self._formed(seen), asked(label, grade)
-        logits = np.zeros((len(label), len(formed), targets.shape[1]))
+        logits = np.full((len(label), len(formed), targets.shape[1]), np.nan)
         self.members = {name: [] for name in formed}
         parts = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
         for number, (known, held) in enumerate(parts):
             for column, (name, view) in enumerate(formed.items()):
+                if number >= MEMBERS.get(name, PARTS):
+                    continue
                 model = MODELS[name](self.seed + number).fit(view[known], targets[known])
                 logits[held, column] = model.decision_function(view[held])
                 self.members[name].append(model)
-        self.both.fit(logits.reshape(len(label), -1), label)
+        every = ~np.isnan(logits).any((1, 2))
+        self.both.fit(logits[every].reshape(int(every.sum()), -1), label[every])
         return self
 
     def verdict(self, seen: Views) -> Verdict:
@@ -152,6 +169,8 @@ class TextBlend:
             formed["order"] = seen.order
             if self.spelt["analyzer"] == "char":
                 formed["characters"] = characters(seen.fields[0].tolist())
+            if self.tuned is not None:
+                formed["tuned"] = Read(seen.order, *self.tuned)
         return formed
 
 

@@ -22,7 +22,7 @@ BATCH = 64
 RATE = 2e-3
 DECAY = 0.02
 LONGEST = 512
-_ALIKE = 40 * BATCH
+_ALIKE = 40
 _PRIME = 1_000_003
 
 
@@ -135,11 +135,11 @@ class Convolution:
         return logits
 
 
-def shuffled(length: NDArray[np.int64], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+def shuffled(length: NDArray[np.int64], rng: np.random.Generator, size: int = BATCH) -> Iterator[NDArray[np.int64]]:
     """Batches by chance whose texts are of like length, so that little is padding; as many as without."""
     order = rng.permutation(len(length))
-    drawn = [order[i : i + _ALIKE] for i in range(0, len(order), _ALIKE)]
+    drawn = [order[i : i + _ALIKE * size] for i in range(0, len(order), _ALIKE * size)]
     alike = np.concatenate([each[np.argsort(length[each], kind="stable")] for each in drawn])
-    batches = [alike[i : i + BATCH] for i in range(0, len(alike), BATCH)]
+    batches = [alike[i : i + size] for i in range(0, len(alike), size)]
     for at in rng.permutation(len(batches)):
         yield batches[at]

@@ -1,4 +1,5 @@
-"""The BERT encoder (Devlin et al. 2019) in plain torch, frozen: a package holds its weights, no checkpoint does."""
+"""The BERT encoder (Devlin et al. 2019) in plain torch, frozen: a package holds its weights, no checkpoint does. Copies
+of its upper layers may learn."""
 
 from __future__ import annotations
 
@@ -29,6 +30,8 @@ class Bert(nn.Module):
 
     They are buffers that no state holds: a model that reads text through a package does not carry the package.
     """
+
+    dropout = 0.0
 
     def __init__(self, weights: Mapping[str, Tensor], shape: Shape) -> None:
         super().__init__()
@@ -62,11 +65,15 @@ class Bert(nn.Module):
     def _layer(self, x: Tensor, mask: Tensor, at: str) -> Tensor:
         """Attention among the real tokens, then the feed-forward, each added and normed."""
         q, k, v = (self._split(self._linear(x, f"{at}.attention.self.{part}")) for part in ("query", "key", "value"))
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (n, heads, t, d)
+        dropped = self.dropout if self.training else 0.0
+        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropped)  # (n, heads, t, d)
         seen = self._linear(seen.transpose(1, 2).flatten(2), f"{at}.attention.output.dense")
-        x = self._normed(x + seen, f"{at}.attention.output.LayerNorm")
+        x = self._normed(x + self._dropped(seen), f"{at}.attention.output.LayerNorm")
         wide = gelu(self._linear(x, f"{at}.intermediate.dense"))
-        return self._normed(x + self._linear(wide, f"{at}.output.dense"), f"{at}.output.LayerNorm")
+        return self._normed(x + self._dropped(self._linear(wide, f"{at}.output.dense")), f"{at}.output.LayerNorm")
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout) if self.dropout and self.training else x
 
     def _split(self, x: Tensor) -> Tensor:
         """(n, t, width) as (n, heads, t, width / heads)."""
@@ -82,6 +89,32 @@ class Bert(nn.Module):
 
     def _of(self, name: str) -> Tensor:
         return self.get_buffer(_plain(name))
+
+
+class UpperLayers(Bert):
+    """Copies of `count` layers of a BERT above one of its own, which learn."""
+
+    dropout = 0.1
+
+    def __init__(self, whole: Bert, above: int, count: int) -> None:
+        """`above` is counted from 1. Raises ValueError where there are fewer layers."""
+        nn.Module.__init__(self)
+        self.shape, self.width = whole.shape, whole.width
+        self.layers = range(above, above + count)
+        if self.layers.stop > self.shape.layers:
+            raise ValueError(f"no {count} layers above layer {above} of {self.shape.layers}")
+        for layer in self.layers:
+            for name in map(_plain, _layer(f"encoder.layer.{layer}")):
+                self.register_parameter(name, nn.Parameter(whole.get_buffer(name).float().clone()))
+
+    def forward(self, x: Tensor, real: Tensor) -> Tensor:
+        """The states (n, t, width) of the layer below, and which are real, to those of the last of these layers."""
+        for layer in self.layers:
+            x = self._layer(x, real[:, None, None], f"encoder.layer.{layer}")
+        return x
+
+    def _of(self, name: str) -> Tensor:
+        return self.get_parameter(_plain(name))
 
 
 def _plain(name: str) -> str:

@@ -106,7 +106,7 @@ class MultilingualEncoder(TransformerEncoder):
 
     source = "e5"
     prefix = "query: "
-    layers = (7, 10, 12)
+    layers: tuple[int, ...] = (7, 10, 12)
 
 
 def mean(hidden: Tensor, real: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion.heads.protocol import FUSED, MASKS, Columns, Fused, Score, Setup, rounded
+from fusion.columnar_json import Fields, Node, Number
+from fusion.heads.protocol import FUSED, MASKS, Columns, Fused, Score, Setup
 
 
 class Binary(nn.Module):
@@ -43,9 +44,9 @@ class Binary(nn.Module):
         """`score` (n,)."""
         return {"score": torch.sigmoid(raw / self.temperature)}
 
-    def render(self, columns: Columns) -> list[Score]:
+    def render(self, columns: Columns) -> Node:
         """One probability per event."""
-        return [Score(score) for score in rounded(columns["score"])]
+        return Fields({"score": Number(columns["score"])})
 
 
 def known_loss(raw: Tensor, label: Tensor) -> Tensor:

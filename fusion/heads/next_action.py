@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encoders.linear import Linear
-from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
+from fusion.columnar_json import Fields, Label, Node, Number
+from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup
 
 
 class NextActionOutput(msgspec.Struct, frozen=True, gc=False):
@@ -44,10 +45,12 @@ class NextAction(nn.Module):
         """`label` (n,) index of the likeliest, `scores` (n, actions)."""
         return {"label": raw.argmax(-1), "scores": (raw / self.temperature).softmax(-1)}
 
-    def render(self, columns: Columns) -> list[NextActionOutput]:
+    def render(self, columns: Columns) -> Node:
         """One label with its scores per event."""
-        names = self.actions
-        return [
-            NextActionOutput(names[label], dict(zip(names, scores, strict=True)))
-            for label, scores in zip(columns["label"].tolist(), rounded(columns["scores"]), strict=True)
-        ]
+        scores = zip(self.actions, columns["scores"].T, strict=True)
+        return Fields(
+            {
+                "label": Label(columns["label"], self.actions),
+                "scores": Fields({action: Number(score) for action, score in scores}),
+            }
+        )

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from fusion.columnar_json import Node
 
 Columns = Mapping[str, NDArray[Any]]
 FUSED = 128
@@ -52,7 +53,7 @@ class Head(Protocol):
     """One prediction: an nn.Module made from a Setup, with its output type, its loss and its rendering.
 
     `forward` gives raw tensors per position, `loss` is finite whatever labels are missing, `columns` turns raw
-    arrays into calibrated output columns, `render` turns columns into outputs, None where there is none.
+    arrays into calibrated output columns, `render` says what of them stands where in the JSON of an output.
     """
 
     Output: ClassVar[Any]
@@ -61,15 +62,10 @@ class Head(Protocol):
     def __call__(self, fused: Fused) -> Tensor: ...
     def loss(self, raw: Tensor, labels: Labels) -> Tensor: ...
     def columns(self, raw: Tensor) -> dict[str, Tensor]: ...
-    def render(self, columns: Columns) -> Sequence[Any]: ...
+    def render(self, columns: Columns) -> Node: ...
 
 
 class Score(msgspec.Struct, frozen=True, gc=False):
     """One number: a calibrated probability."""
 
     score: float
-
-
-def rounded(column: NDArray[Any], digits: int = 4) -> list[Any]:
-    """Python floats with few digits."""
-    return list(np.round(column.astype(np.float64), digits).tolist())

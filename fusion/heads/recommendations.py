@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encoders.linear import Linear
 from encoders.protocol import VECTOR
-from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
+from fusion.columnar_json import Fields, Fixed, Items, Node, Number, Text
+from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup
 
 SAMPLED = 1024
 """Positions of a batch that the loss looks at, and so one more than the negatives of each."""
@@ -59,10 +61,12 @@ class Recommendations(nn.Module):
         """`direction` (n, 64); the scorer replaces it by `product_id` and `score` (n, k)."""
         return {"direction": raw}
 
-    def render(self, columns: Columns) -> list[list[Recommendation]]:
+    def render(self, columns: Columns) -> Node:
         """Ranked products per event; fewer than k where fewer are known."""
-        ranks = range(1, columns["score"].shape[1] + 1)
-        return [
-            list(map(Recommendation, products, scores, ranks))[: len(products) - products.count(None)]  # None is last
-            for products, scores in zip(columns["product_id"].tolist(), rounded(columns["score"]), strict=True)
+        products, scores = columns["product_id"].T, columns["score"].T
+        known = (products != np.array(None)).sum(0)  # None is last
+        ranked = [
+            Fields({"product_id": Text(product.tolist()), "score": Number(score), "rank": Fixed(rank)})
+            for rank, (product, score) in enumerate(zip(products, scores, strict=True), 1)
         ]
+        return Items(ranked, known)

@@ -6,7 +6,8 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup, rounded
+from fusion.columnar_json import Fields, Label, Node, Number
+from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup
 
 
 class SegmentOutput(msgspec.Struct, frozen=True, gc=False):
@@ -44,10 +45,13 @@ class Segment(nn.Module):
         nearest = raw.min(-1)
         return {"id": nearest.indices, "distance": nearest.values}
 
-    def render(self, columns: Columns) -> list[SegmentOutput]:
+    def render(self, columns: Columns) -> Node:
         """One segment per event."""
-        labels = self.labels
-        return [
-            SegmentOutput(each, labels[each], distance)
-            for each, distance in zip(columns["id"].tolist(), rounded(columns["distance"]), strict=True)
-        ]
+        number = columns["id"]
+        return Fields(
+            {
+                "id": Number(number, digits=None),
+                "label": Label(number, self.labels),
+                "distance": Number(columns["distance"]),
+            }
+        )

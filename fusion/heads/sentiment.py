@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from encoders.linear import Linear
 from encoders.protocol import VECTOR
-from fusion.heads.protocol import Columns, Fused, Labels, Setup, rounded
+from fusion.columnar_json import Fields, Label, Node, Number, Where
+from fusion.heads.protocol import Columns, Fused, Labels, Setup
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -52,11 +53,7 @@ class Sentiment(nn.Module):
             "scores": scores,
         }
 
-    def render(self, columns: Columns) -> list[SentimentOutput | None]:
-        """A feeling per event, None where the user has said nothing so far."""
-        return [
-            SentimentOutput(LABELS[label], score) if present else None
-            for present, label, score in zip(
-                columns["present"].tolist(), columns["label"].tolist(), rounded(columns["score"]), strict=True
-            )
-        ]
+    def render(self, columns: Columns) -> Node:
+        """A feeling per event, none where the user has said nothing so far."""
+        said = Fields({"label": Label(columns["label"], LABELS), "score": Number(columns["score"])})
+        return Where(said, columns["present"])

@@ -98,12 +98,17 @@ def measured(
     kind: type[TransformerEncoder],
     blend: Mapping[str, Any],
     *,
-    order: int | None = None,
+    order: int,
+    tuned: bool = False,
 ) -> Iterator[Row]:
-    """The rows of one data set: means over as many splits as seeds. `order` as for `views`."""
+    """The rows of one data set: means over as many splits as seeds. `order` as for `views`; `tuned`: the layers above
+    that one learn too."""
     if run.quick:
         data = _part(data)
-    seen = views(data.texts, reader(kind), titles=data.titles, order=order, console=run.console)
+    encoder = reader(kind)
+    if tuned:
+        blend = {**blend, "tuned": (encoder.bert, encoder.layers[order])}
+    seen = views(data.texts, encoder, titles=data.titles, order=order, console=run.console)
     reports: list[dict[str, dict[str, float]]] = []
     for seed in range(run.seeds):
         test, train = split(data.label, seed)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Text, Where, rows
 from fusion.features import PredictionBatch
 from fusion.heads import HEADS
+from fusion.model import MODALITIES
 from stream_app.events.batch import EventBatch
 from stream_app.outputs.prediction_id import prediction_ids
 from stream_app.outputs.times import rfc3339
@@ -23,9 +24,9 @@ SHARE_UNITS = 10_000
 
 
 class Head(Protocol):
-    """What turns a head's columns into its outputs, None where there is none."""
+    """What says where a head's columns stand in its output."""
 
-    def render(self, columns: Mapping[str, NDArray[Any]]) -> Sequence[Any]: ...
+    def render(self, columns: Mapping[str, NDArray[Any]]) -> Node: ...
 
 
 class Latency(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +98,6 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     supersedes: str | None
 
 
-_ENCODE = msgspec.json.Encoder().encode
 _FLAG_SETS = [
     tuple(name for bit, name in enumerate(QUALITY_FLAGS) if mask >> bit & 1) for mask in range(1 << len(QUALITY_FLAGS))
 ]
@@ -131,34 +131,36 @@ def encode_predictions(
     Per event (n,): feature_digest, session_start_ms (used where the event names no session), quality (mask of
     QUALITY_FLAGS), queue_ms, total_ms. `positions` (n, inputs) belongs to the full topic names `inputs`.
     """
-    users = [user.decode() for user in events.user.tolist()]
+    users, sources, ids = [user.decode() for user in events.user], events.source.tolist(), events.event_id.tolist()
     made = predictions.columns  # a lesser tier lacks some
-    rendered = (heads[name].render(made[name]) if name in made else repeat(None) for name in HEADS)
-    where = np.concatenate([positions, np.full((len(events), 1), predictions.index_position)], axis=1)
-    names = (*inputs, ITEMS_INDEX)
-    latencies = map(Latency, _tenths(queue_ms), repeat(round(float(inference_ms), 2)), _tenths(total_ms))
-    records = map(
-        Prediction,
-        prediction_ids(pipeline, events.source.tolist(), events.event_id.tolist(), revision=revision),
-        events.event_id.tolist(),
-        users,
-        session_ids(events.session_id.tolist(), users, session_start_ms.tolist()),
-        events.source.tolist(),
-        rfc3339(events.event_time_ms),
-        repeat(rfc3339(np.array([processed_at_ms]))[0]),
-        latencies,
-        repeat(model),
-        feature_digest,
-        map(Outputs, *rendered),
-        map(Shares, *_shares(predictions.modalities)),
-        [dict(zip(names, row, strict=True)) for row in where.tolist()],
-        repeat(predictions.tier),
-        predictions.cold_start.tolist(),
-        map(_FLAG_SETS.__getitem__, quality.tolist()),
-        repeat(revision),
-        repeat(None),
-    )
-    return list(map(_ENCODE, records))
+    seen = dict(zip(inputs, map(_whole, positions.T), strict=True))
+    fields: Mapping[str, Node] = {
+        "prediction_id": Text(prediction_ids(pipeline, sources, ids, revision=revision)),
+        "event_id": Text(ids),
+        "user_id": Text(users),
+        "session_id": Text(session_ids(events.session_id.tolist(), users, session_start_ms.tolist())),
+        "source": Text(sources),
+        "event_time": Text(rfc3339(events.event_time_ms)),
+        "processed_at": Fixed(rfc3339(np.array([processed_at_ms]))[0]),
+        "latency_ms": Fields(
+            {
+                "queue": Number(queue_ms, digits=1),
+                "inference": Fixed(round(float(inference_ms), 2)),
+                "total": Number(total_ms, digits=1),
+            }
+        ),
+        "model": Fixed(model),
+        "feature_digest": Text(feature_digest),
+        "outputs": Fields({name: heads[name].render(made[name]) for name in HEADS if name in made}),
+        "modalities": Fields(_shares(predictions.modalities)),
+        "positions": Fields({**seen, ITEMS_INDEX: Fixed(predictions.index_position)}),
+        "tier": Fixed(predictions.tier),
+        "cold_start": Label(predictions.cold_start, (False, True)),
+        "quality_flags": Label(quality, _FLAG_SETS),
+        "revision": Fixed(revision),
+        "supersedes": Fixed(None),
+    }
+    return rows(Fields(fields), len(events))
 
 
 def session_ids(given: Sequence[str | None], users: Sequence[str], start_ms: Sequence[int]) -> list[str]:
@@ -168,17 +170,13 @@ def session_ids(given: Sequence[str | None], users: Sequence[str], start_ms: Seq
     ]
 
 
-def _tenths(figures: NDArray[np.float32]) -> list[float]:
-    rounded: list[float] = np.round(figures.astype(np.float64), 1).tolist()
-    return rounded
+def _whole(column: NDArray[np.int64]) -> Number:
+    return Number(column, digits=None)
 
 
-def _shares(modalities: NDArray[np.float32]) -> list[list[float | None]]:
-    """Per modality its column: four decimals that sum to 1, None where the modality is absent."""
+def _shares(modalities: NDArray[np.float32]) -> dict[str, Node]:
+    """Four decimals that sum to 1; nothing where the modality is absent."""
     units = np.floor(modalities.astype(np.float64) * SHARE_UNITS).astype(np.int64)
-    rows = np.arange(len(units))
-    units[rows, modalities.argmax(axis=1)] += SHARE_UNITS - units.sum(axis=1)
-    shares = (units / SHARE_UNITS).astype(np.object_)
-    shares[modalities <= 0] = None
-    columns: list[list[float | None]] = shares.T.tolist()
-    return columns
+    units[np.arange(len(units)), modalities.argmax(axis=1)] += SHARE_UNITS - units.sum(axis=1)
+    columns = zip(MODALITIES, units.T, modalities.T, strict=True)
+    return {name: Where(Number(unit / SHARE_UNITS), share > 0) for name, unit, share in columns}

@@ -14,6 +14,7 @@ from torch import nn
 
 from encoders.behavior import ITEM_ROWS
 from encoders.protocol import VECTOR
+from fusion.columnar_json import Fields, rows
 from fusion.features import PredictionBatch
 from fusion.heads import HEADS
 from fusion.heads.protocol import Setup
@@ -166,7 +167,7 @@ def measure(n: int, repeats: int) -> dict[str, float]:
         "prediction_us": best_us(encode, n, repeats),
         "prediction_bytes": round(sum(map(len, encode())) / n),
         "of_it_render_us": best_us(
-            lambda: [made[name].render(predictions.columns[name]) for name in HEADS], n, repeats
+            lambda: rows(Fields({name: made[name].render(predictions.columns[name]) for name in HEADS}), n), n, repeats
         ),
         "of_it_id_us": best_us(lambda: prediction_ids("p", source, event_id, revision=1), n, repeats),
         "derive_us": signals_us,

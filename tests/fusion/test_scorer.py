@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from itertools import product
 
-import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,6 +17,7 @@ from fusion.features import NO_ACTION, NO_TRACK, FeatureBatch, PredictionBatch
 from fusion.heads import HEADS
 from fusion.scorer import Scorer
 from tests.benchmarks.scorer import filled
+from tests.fusion.rendering import outputs
 from tests.fusion.shoppers import ACTIONS, photo, shoppers
 
 PER_USER = ("history_item", "history_action", "history_time_ms")
@@ -96,16 +96,16 @@ def test_all_fifteen_masks(scorer: Scorer, mask: tuple[bool, ...]) -> None:
     shares = answer.modalities[-1]
     np.testing.assert_allclose(shares.sum(), 1, atol=1e-5)
     assert (shares > 0).tolist() == list(mask)
-    rendered = {name: head.render(answer.columns[name]) for name, head in scorer.heads.items()}
-    assert (rendered["sentiment"][-1] is None) == (not text and not voice)
-    msgspec.json.encode(rendered)
+    said = {name: outputs(head.render(answer.columns[name]), len(batch)) for name, head in scorer.heads.items()}
+    assert (said["sentiment"][-1] is None) == (not text and not voice)
+    assert all(output is not None for name, each in said.items() if name != "sentiment" for output in each)
 
 
 def test_an_empty_batch_works(scorer: Scorer) -> None:
     answer = scorer.score(shoppers(0, users=1))
     assert len(answer) == 0
     for name, head in scorer.heads.items():
-        assert head.render(answer.columns[name]) == []
+        assert outputs(head.render(answer.columns[name]), 0) == []
     assert answer.carried.dtype == scorer.carried_dtype
 
 
@@ -137,7 +137,7 @@ def test_unseen_ids_scripts_and_actions_get_an_answer(scorer: Scorer) -> None:
 def test_without_an_index_nothing_is_recommended() -> None:
     fresh = Scorer.load(device="cpu", actions=ACTIONS)
     answer = fresh.score(shoppers(5))
-    assert fresh.heads["recommendations"].render(answer.columns["recommendations"]) == [[]] * 5
+    assert outputs(fresh.heads["recommendations"].render(answer.columns["recommendations"]), 5) == [[]] * 5
 
 
 def test_a_review_lasts_into_later_clicks_and_fades(scorer: Scorer) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fusion.session_counts import Transitions, item_knn, popularity, session_popular
+from fusion.session_counts import Habits, Successions, Transitions, item_knn, popularity, session_popular
 from fusion.sessions import Sessions
 
 SESSIONS = Sessions(np.array([1, 2, 3, 1, 2, 4, 1, 2]), np.array([0, 3, 6, 8]))
@@ -23,3 +23,20 @@ def test_item_knn_names_what_shares_sessions_and_nothing_for_the_unknown() -> No
     assert top[0, 0] == 2
     assert set(top[1].tolist()) == {1, 2, 0}
     assert top[2].tolist() == [0, 0, 0]
+
+
+def test_what_follows_two_items_in_a_row() -> None:
+    rows = Successions.of(SESSIONS, 4)
+    first, second = np.array([[1], [2], [4], [0]]), np.array([[2], [1], [1], [1]])
+    count, of = rows.after(first, second, np.array([[3, 4, 1]] * 4))
+    assert count.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
+    assert of.ravel().tolist() == [2, 0, 0, 0]
+    empty = Successions.of(Sessions(np.array([1, 2]), np.array([0, 2])), 4)
+    assert not empty.after(first, second, first)[0].any()
+
+
+def test_habits_are_shares_of_sessions_and_visits() -> None:
+    habits = Habits.of(Sessions(np.array([1, 2, 1, 1, 3]), np.array([0, 3, 3, 5])), 3)
+    np.testing.assert_allclose(np.exp(habits.again[1:]), [1.1 / 4, 0.1 / 3, 0.1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(habits.ends[1:]), [1.2 / 5, 0.2 / 3, 1.2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(habits.begins[1:]), [2.2 / 5, 0.2 / 3, 0.2 / 3], rtol=1e-6)

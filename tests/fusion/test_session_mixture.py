@@ -27,6 +27,6 @@ def test_the_gate_believes_the_part_that_is_right_in_this_kind_of_session() -> N
     known = Candidates(row, traits, kind)
     torch.set_num_threads(1)
     mixture = fit(known.some(np.arange(1500)), right[:1500] + 1, seed=0, epochs=20)
-    top = best(mixture, known.some(np.arange(1500, n)), 4)
+    top = best([mixture], known.some(np.arange(1500, n)), 4)
     assert (top > 0).all(), "padding is never answered"
     assert (top[:, 0] == right[1500:] + 1).mean() > 0.85

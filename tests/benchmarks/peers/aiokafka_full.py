@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -22,8 +22,10 @@ import aiokafka
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fusion.features import NO_ACTION, NO_TRACK, NUMERICS, TRACKS, FeatureBatch, PredictionBatch
+from fusion.heads.sentiment import LABELS as FEELINGS
 from fusion.recommender import ItemActivity, strength_codes
 from fusion.scorer import Scorer
 from stream_app.events import ACTIONS, EVENT_TYPES, Event
@@ -225,7 +227,7 @@ class Loop:
 
     def _values(self, every: list[Fact], made: PredictionBatch) -> Iterator[tuple[bytes, bytes]]:
         names = ("behavior", "text", "voice", "image")
-        outputs = {name: head.render(made.columns[name]) for name, head in self.scorer.heads.items()}
+        outputs = said(made.columns, self.scorer.heads)
         shares, now = made.modalities.round(4).tolist(), rfc3339(time.time_ns() // 1_000_000)
         cold = made.cold_start.tolist()
         model = dict(zip(("name", "version", "digest"), self.scorer.model, strict=True))
@@ -247,6 +249,42 @@ class Loop:
                 "revision": 1,
             }
             yield fact.user.encode(), ENCODE(value)
+
+
+def said(columns: Mapping[str, Mapping[str, NDArray[Any]]], heads: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Per head the outputs of all events, as such a loop would make them: lists of dictionaries."""
+
+    def plain(column: NDArray[Any]) -> list[Any]:
+        return list((column.astype(np.float64).round(4) if column.dtype.kind == "f" else column).tolist())
+
+    part = {name: {key: plain(column) for key, column in each.items()} for name, each in columns.items()}
+    actions, segments = heads["next_action"].actions, heads["segment"].labels
+    outputs: dict[str, list[Any]] = {
+        name: [{"score": score} for score in part[name]["score"]] for name in ("purchase", "churn", "anomaly")
+    }
+    outputs["next_action"] = [
+        {"label": actions[label], "scores": dict(zip(actions, scores, strict=True))}
+        for label, scores in zip(part["next_action"]["label"], part["next_action"]["scores"], strict=True)
+    ]
+    outputs["segment"] = [
+        {"id": number, "label": segments[number], "distance": distance}
+        for number, distance in zip(part["segment"]["id"], part["segment"]["distance"], strict=True)
+    ]
+    feeling = part["sentiment"]
+    outputs["sentiment"] = [
+        {"label": FEELINGS[label], "score": score} if present else None
+        for present, label, score in zip(feeling["present"], feeling["label"], feeling["score"], strict=True)
+    ]
+    ranked = part["recommendations"]
+    outputs["recommendations"] = [
+        [
+            {"product_id": product, "score": score, "rank": rank}
+            for rank, (product, score) in enumerate(zip(products, scores, strict=True), 1)
+            if product is not None
+        ]
+        for products, scores in zip(ranked["product_id"], ranked["score"], strict=True)
+    ]
+    return outputs
 
 
 def _hash(event: Any, name: str) -> int:
