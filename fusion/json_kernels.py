@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numba import njit
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-LITERAL, NUMBER, LABEL, TEXT, SKIP, CLOSE = range(6)
-"""Steps (kind, a, b, c): literal a · number of column a with b decimals · literal b + value of column a · text of
-column a · where column a is at most c, go on after the next b steps · drop a comma and write byte a."""
+LITERAL, NUMBER, LABEL, TEXT, SKIP, CLOSE, FIXED = range(7)
+"""Steps (kind, a, b, c): literal a · number of column a, b decimals, in units of 1 / c · literal b + value of column a
+· text of column a · where column a is at most c, go on after the next b steps · drop a comma and write byte a · a fixed
+value, until its place among the literals is known."""
 WHOLE = -1
-NUMBER_BYTES = 22
-"""Of the longest number: a sign, 19 digits, a point, and a zero."""
+NUMBER_BYTES = 25
+"""Of the longest number: a sign, 19 digits, a point, 4 decimals."""
+PIECE = 32
+"""Bytes copied at a time: whatever is copied from or to must be longer by so much."""
 COMMA, POINT, MINUS, ZERO, QUOTE, BACKSLASH = (ord(mark) for mark in ',.-0"\\')
 
 
@@ -32,36 +40,72 @@ def cut(said: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64
         at += 1
 
 
+def copy(source: NDArray[np.uint8], start: int, end: int, out: NDArray[np.uint8], at: int) -> int:
+    """Bytes of `source` to `out`; returns where they end there."""
+    out[at : at + end - start] = source[start:end]
+    return at + end - start
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _move(_: Any, out: Any, at: Any, source: Any, start: Any) -> tuple[Any, Callable[..., Any]]:
+    """PIECE bytes at once."""
+
+    def write_code(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        def place(array: int) -> Any:
+            data = context.make_array(signature.args[array])(context, builder, given[array]).data
+            piece = ir.VectorType(ir.IntType(8), PIECE).as_pointer()
+            return builder.bitcast(builder.gep(data, [given[array + 1]]), piece)
+
+        builder.store(builder.load(place(2), align=1), place(0), align=1)
+        return context.get_dummy_value()
+
+    return types.void(out, at, source, start), write_code
+
+
+@overload(copy)  # type: ignore[untyped-decorator]
+def _compiled(source: Any, start: Any, end: Any, out: Any, at: Any) -> Callable[..., Any]:  # noqa: ARG001
+    def copied(source: Any, start: Any, end: Any, out: Any, at: Any) -> Any:
+        _move(out, at, source, start)  # nearly all is of one piece
+        done = PIECE
+        while done < end - start:
+            _move(out, at + done, source, start + done)
+            done += PIECE
+        return at + end - start
+
+    return copied
+
+
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def write(
-    steps: NDArray[np.int64],  # (s, 4)
+    steps: NDArray[np.int64],  # (4, s)
     literals: NDArray[np.uint8],
     literal_end: NDArray[np.int64],  # (l + 1,) the i-th lies between the i-th and the next
-    numbers: NDArray[np.int64],  # (columns, n) in units of their last decimal
+    numbers: NDArray[np.int64],  # (columns, n)
     texts: NDArray[np.uint8],
     text_start: NDArray[np.int64],  # (columns, n)
     text_end: NDArray[np.int64],  # (columns, n)
     out: NDArray[np.uint8],  # written
     ends: NDArray[np.int64],  # (n,) written: where each row ends
 ) -> None:
-    """All rows, one behind the other. `out` must have room for them."""
+    """All rows, one behind the other. `out` must have room for them, and everything for a PIECE more."""
+    kinds, first, second, third = steps[0], steps[1], steps[2], steps[3]
     at = 0
     for row in range(len(ends)):
         step = 0
-        while step < len(steps):
-            kind, a, b = steps[step, 0], steps[step, 1], steps[step, 2]
+        while step < len(kinds):
+            kind, a = kinds[step], first[step]
             if kind == LITERAL:
-                at = _copy(literals, literal_end[a], literal_end[a + 1], out, at)
+                at = copy(literals, literal_end[a], literal_end[a + 1], out, at)
             elif kind == NUMBER:
-                at = _number(numbers[a, row], b, out, at)
+                at = _number(numbers[a, row], second[step], third[step], out, at)
             elif kind == LABEL:
-                which = b + numbers[a, row]
-                at = _copy(literals, literal_end[which], literal_end[which + 1], out, at)
+                which = second[step] + numbers[a, row]
+                at = copy(literals, literal_end[which], literal_end[which + 1], out, at)
             elif kind == TEXT:
-                at = _copy(texts, text_start[a, row], text_end[a, row], out, at)
+                at = copy(texts, text_start[a, row], text_end[a, row], out, at)
             elif kind == SKIP:
-                if numbers[a, row] <= steps[step, 3]:
-                    step += b
+                if numbers[a, row] <= third[step]:
+                    step += second[step]
             else:
                 if out[at - 1] == COMMA:
                     at -= 1
@@ -71,48 +115,33 @@ def write(
         ends[row] = at
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
-def _copy(source: NDArray[np.uint8], start: int, end: int, out: NDArray[np.uint8], at: int) -> int:
-    for i in range(end - start):
-        out[at + i] = source[start + i]
-    return at + end - start
-
-
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _number(units: int, digits: int, out: NDArray[np.uint8], at: int) -> int:
+def _number(units: int, digits: int, scale: int, out: NDArray[np.uint8], at: int) -> int:
     """As Python writes it: no zeros behind the last decimal but the first."""
     if units < 0:
         out[at] = MINUS
         at += 1
         units = -units
-    whole, part = units, 0
-    if digits > 0:
-        scale = 1
-        for _ in range(digits):
-            scale *= 10
-        whole = units // scale
-        part = units - whole * scale
+    whole = units // scale
+    part = units - whole * scale
     width, rest = 1, whole // 10
     while rest:
         width += 1
         rest //= 10
-    for place in range(at + width - 1, at - 1, -1):
-        following = whole // 10
-        out[place] = ZERO + (whole - following * 10)
-        whole = following
-    at += width
+    at = _digits(whole, width, out, at)
     if digits < 0:
         return at
     out[at] = POINT
-    at += 1
-    if part == 0:
-        out[at] = ZERO
-        return at + 1
-    while part % 10 == 0:
-        part //= 10
-        digits -= 1
-    for place in range(at + digits - 1, at - 1, -1):
-        following = part // 10
-        out[place] = ZERO + (part - following * 10)
-        part = following
-    return at + digits
+    at = _digits(part, digits, out, at + 1)
+    while out[at - 1] == ZERO and out[at - 2] != POINT:
+        at -= 1
+    return at
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _digits(value: int, width: int, out: NDArray[np.uint8], at: int) -> int:
+    for place in range(width - 1, -1, -1):
+        following = value // 10
+        out[at + place] = ZERO + (value - following * 10)
+        value = following
+    return at + width

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,19 +68,16 @@ class Tuned:
             truth = torch.from_numpy(targets).float()
             wide = [each for each in net.upper.parameters() if each.ndim > 1]
             flat = [each for each in net.upper.parameters() if each.ndim == 1]
-            groups = [
-                {"params": wide, "weight_decay": DECAY},
-                {"params": flat, "weight_decay": 0.0},
-                {"params": net.out.parameters(), "weight_decay": DECAY},
+            groups: list[dict[str, Any]] = [
+                {"params": wide, "lr": RATE, "weight_decay": DECAY},
+                {"params": flat, "lr": RATE, "weight_decay": 0.0},
+                {"params": net.out.parameters(), "lr": OUT_RATE, "weight_decay": DECAY},
             ]
-            optimiser = torch.optim.AdamW(groups, RATE)
-            schedule = torch.optim.lr_scheduler.OneCycleLR(
-                optimiser,
-                [RATE, RATE, OUT_RATE],
-                total_steps=EPOCHS * -(-len(truth) // BATCH),
-                pct_start=0.1,
-                anneal_strategy="linear",
-                cycle_momentum=False,
+            optimiser = torch.optim.AdamW(groups)
+            steps = EPOCHS * -(-len(truth) // BATCH)
+            rise = max(1, steps // 10)
+            schedule = torch.optim.lr_scheduler.LambdaLR(
+                optimiser, lambda step: min((step + 1) / rise, (steps - step) / max(1, steps - rise))
             )
             for _ in range(EPOCHS):
                 for chosen in shuffled(x.states.length, rng, BATCH):

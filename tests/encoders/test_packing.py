@@ -16,7 +16,7 @@ from encoders.language.bert import Bert, Shape
 from encoders.language.packing import SIZES, Bucket, buckets, chosen, opened, pack, portions
 from encoders.language.quick_bert import QuickBert, able
 from encoders.language.transformer import TransformerEncoder, padded
-from tests.encoders.test_language import WORDS, tiny_weights
+from tests.encoders.bert import WORDS, tiny_weights
 
 LONGEST, TINY = 16, (16, 24, 48)
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ import pytest
 from fusion.columnar_json import Fields, Fixed, Items, Label, Number, Text, Where, rows
 
 N = 300
-LABELS = ("x", True, [1, "ü"], None)
+LABELS = ("x", True, (1, "ü"), None)
 STRINGS = ['é"\\\n,"x",', "", "null", '","', "\\", "𓂀\x00", None]
 
 
