@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64
 
 from fusion.checkpoint import MAX_BYTES, load_checkpoint
+from fusion.columnar_json import Fields, rows
 from fusion.errors import CheckpointError
 from fusion.features import NO_ACTION, NO_TRACK, NUMERICS, TRACKS, FeatureBatch
 from fusion.model import FusedModel, ModelConfig
@@ -137,7 +138,9 @@ def serve(
     if running is not None:
         fits(served, running)
     try:
-        scorer(ItemIndex()).score(specimen(served.scorer))  # not the shared index: the device thread is using it
+        made = scorer(ItemIndex()).score(specimen(served.scorer))  # not the shared index: the device thread is using it
+        heads = served.scorer.heads
+        rows(Fields({name: heads[name].render(columns) for name, columns in made.columns.items()}), len(made))
     except Exception as error:
         raise RefusedError("warm_up", f"{path.name}: {error}"[:300]) from error
     return served
