@@ -17,7 +17,21 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from fusion.json_kernels import CLOSE, FIXED, LABEL, LITERAL, NUMBER, NUMBER_BYTES, PIECE, SKIP, TEXT, WHOLE, cut, write
+from fusion.json_kernels import (
+    CLOSE,
+    FIXED,
+    LABEL,
+    LITERAL,
+    NOTHING,
+    NUMBER,
+    NUMBER_BYTES,
+    PIECE,
+    SKIP,
+    VALUE,
+    WHOLE,
+    cut,
+    write,
+)
 
 _encode = lru_cache(4096)(msgspec.json.Encoder().encode)
 _templates: dict[Hashable, _Template] = {}
@@ -37,15 +51,18 @@ class Node(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Number:
-    """(n,) of any numeric type; rounded to so many decimals, None for whole numbers."""
+    """(n,) of any numeric type; rounded to so many decimals, None for whole numbers. NaN is null."""
 
     values: NDArray[Any]
     digits: int | None = 4
 
     def gather(self, given: _Given) -> Hashable:
         """The decimals."""
-        whole = self.digits is None
-        given.numbers.append(self.values if whole else np.rint(self.values * np.float64(10**self.digits)))  # type: ignore[operator]
+        if self.digits is None:
+            given.numbers.append(self.values)
+        else:
+            units = np.rint(self.values * np.float64(10**self.digits))
+            given.numbers.append(np.where(np.isnan(units), NOTHING, units) if np.isnan(units.min()) else units)
         return self.digits
 
     def compile(self, template: _Template) -> None:
@@ -75,20 +92,20 @@ class Label:
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
-    """n strings; null for None."""
+class Value:
+    """n strings, lists, dictionaries or None: whatever `orjson` writes."""
 
-    values: Sequence[str | None]
+    values: Sequence[Any]
 
     def gather(self, given: _Given) -> Hashable:
         """Nothing."""
-        given.texts += self.values
-        return Text
+        given.values += self.values
+        return Value
 
     def compile(self, template: _Template) -> None:
         """One step."""
-        template.step(TEXT, template.text_columns)
-        template.text_columns += 1
+        template.step(VALUE, template.value_columns)
+        template.value_columns += 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +211,7 @@ class _Given:
     """The columns of a tree, in its order."""
 
     numbers: list[NDArray[Any]] = field(default_factory=list)
-    texts: list[str | None] = field(default_factory=list)  # column by column
+    values: list[Any] = field(default_factory=list)  # column by column
     fixed: list[bytes] = field(default_factory=list)
 
 
@@ -205,9 +222,9 @@ class _Template:
     steps: list[list[int]] = field(default_factory=list)
     literals: list[bytes] = field(default_factory=list)
     pending: bytes = b""
-    most: int = 0  # bytes of a row, but for texts and fixed values
+    most: int = 0  # bytes of a row, but for values and fixed ones
     columns: int = 0
-    text_columns: int = 0
+    value_columns: int = 0
     fixed: int = 0
     program: NDArray[np.int64] = field(default_factory=lambda: np.empty((4, 0), np.int64))
 
@@ -225,8 +242,8 @@ class _Template:
 
     def write(self, given: _Given, n: int) -> list[bytes]:
         """All rows."""
-        said = np.frombuffer(orjson.dumps(given.texts) + bytes(PIECE), np.uint8)
-        start, end = np.empty((2, len(given.texts)), np.int64)
+        said = np.frombuffer(orjson.dumps(given.values) + bytes(PIECE), np.uint8)
+        start, end = np.empty((2, len(given.values)), np.int64)
         cut(said, start, end)
         numbers = np.empty((len(given.numbers), n), np.int64)
         for row, values in zip(numbers, given.numbers, strict=True):

@@ -11,31 +11,38 @@ from numba import njit, types
 from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
-LITERAL, NUMBER, LABEL, TEXT, SKIP, CLOSE, FIXED = range(7)
+LITERAL, NUMBER, LABEL, VALUE, SKIP, CLOSE, FIXED = range(7)
 """Steps (kind, a, b, c): literal a · number of column a, b decimals, in units of 1 / c · literal b + value of column a
-· text of column a · where column a is at most c, go on after the next b steps · drop a comma and write byte a · a fixed
-value, until its place among the literals is known."""
+· value a of the row · where column a is at most c, go on after the next b steps · drop a comma and write byte a · a
+fixed value, until its place among the literals is known."""
 WHOLE = -1
 NUMBER_BYTES = 25
 """Of the longest number: a sign, 19 digits, a point, 4 decimals."""
 PIECE = 32
 """Bytes copied at a time: whatever is copied from or to must be longer by so much."""
 COMMA, POINT, MINUS, ZERO, QUOTE, BACKSLASH = (ord(mark) for mark in ',.-0"\\')
+OPEN, CLOSED, OPEN_OBJECT, CLOSED_OBJECT = (ord(mark) for mark in "[]{}")
+NOTHING = -(1 << 63)
+"""In a column of numbers: null."""
+NULL = np.frombuffer(b"null" + bytes(PIECE), np.uint8)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def cut(said: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64]) -> None:
-    """Where each text of a JSON list of strings and nulls lies, quotes included."""
+    """Where each value of a JSON list lies, quotes and brackets included."""
     at = 1
     for i in range(len(start)):
-        start[i] = at
-        if said[at] == QUOTE:
+        start[i], depth = at, 0
+        while depth > 0 or (said[at] != COMMA and said[at] != CLOSED):
+            if said[at] == QUOTE:
+                at += 1
+                while said[at] != QUOTE:
+                    at += 2 if said[at] == BACKSLASH else 1
+            elif said[at] == OPEN or said[at] == OPEN_OBJECT:
+                depth += 1
+            elif said[at] == CLOSED or said[at] == CLOSED_OBJECT:
+                depth -= 1
             at += 1
-            while said[at] != QUOTE:
-                at += 2 if said[at] == BACKSLASH else 1
-            at += 1
-        else:
-            at += 4
         end[i] = at
         at += 1
 
@@ -81,9 +88,9 @@ def write(
     literals: NDArray[np.uint8],
     literal_end: NDArray[np.int64],  # (l + 1,) the i-th lies between the i-th and the next
     numbers: NDArray[np.int64],  # (columns, n)
-    texts: NDArray[np.uint8],
-    text_start: NDArray[np.int64],  # (columns, n)
-    text_end: NDArray[np.int64],  # (columns, n)
+    values: NDArray[np.uint8],
+    value_start: NDArray[np.int64],  # (columns, n)
+    value_end: NDArray[np.int64],  # (columns, n)
     out: NDArray[np.uint8],  # written
     ends: NDArray[np.int64],  # (n,) written: where each row ends
 ) -> None:
@@ -101,8 +108,8 @@ def write(
             elif kind == LABEL:
                 which = second[step] + numbers[a, row]
                 at = copy(literals, literal_end[which], literal_end[which + 1], out, at)
-            elif kind == TEXT:
-                at = copy(texts, text_start[a, row], text_end[a, row], out, at)
+            elif kind == VALUE:
+                at = copy(values, value_start[a, row], value_end[a, row], out, at)
             elif kind == SKIP:
                 if numbers[a, row] <= third[step]:
                     step += second[step]
@@ -118,6 +125,8 @@ def write(
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _number(units: int, digits: int, scale: int, out: NDArray[np.uint8], at: int) -> int:
     """As Python writes it: no zeros behind the last decimal but the first."""
+    if units == NOTHING:
+        return copy(NULL, 0, 4, out, at)
     if units < 0:
         out[at] = MINUS
         at += 1

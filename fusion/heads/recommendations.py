@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from encoders.linear import Linear
 from encoders.protocol import VECTOR
-from fusion.columnar_json import Fields, Fixed, Items, Node, Number, Text
+from fusion.columnar_json import Fields, Fixed, Items, Node, Number, Value
 from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup
 
 SAMPLED = 1024
@@ -66,7 +66,7 @@ class Recommendations(nn.Module):
         products, scores = columns["product_id"].T, columns["score"].T
         known = (products != np.array(None)).sum(0)  # None is last
         ranked = [
-            Fields({"product_id": Text(product.tolist()), "score": Number(score), "rank": Fixed(rank)})
+            Fields({"product_id": Value(product.tolist()), "score": Number(score), "rank": Fixed(rank)})
             for rank, (product, score) in enumerate(zip(products, scores, strict=True), 1)
         ]
         return Items(ranked, known)

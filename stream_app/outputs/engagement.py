@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import repeat
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_app.events import ACTIONS
+from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, rows
+from stream_app.events import ACTIONS, PLATFORMS
 from stream_app.outputs.times import rfc3339
 from stream_app.signals.complaint import complaint_topics
 from stream_app.signals.funnel import STEPS, funnel_step
@@ -79,7 +80,9 @@ class Engagement(msgspec.Struct, frozen=True, gc=False):
     """What the signals ask for; null: leave them alone."""
 
 
-_ENCODE = msgspec.json.Encoder().encode
+_PLATFORM_SETS = tuple(
+    tuple(name for bit, name in enumerate(PLATFORMS) if mask >> bit & 1) for mask in range(1 << len(PLATFORMS))
+)
 
 
 def encode_engagement(
@@ -89,67 +92,59 @@ def encode_engagement(
 
     `score` (w,) and `signals` are what `stream_app.signals.derive` gave; `segments` names the model's segments by id.
     """
-    rows, count = windows.rows, {action: windows.count(action) for action in ACTIONS}
+    told, count = windows.rows, {action: windows.count(action) for action in ACTIONS}
     looked = count["view"] + count["click"]
-    frames = map(
-        Window,
-        [KINDS[kind] for kind in rows["kind"].tolist()],
-        rfc3339(rows["start_ms"]),
-        rfc3339(rows["end_ms"]),
-        repeat(windows.is_final),
-    )
-    everyone = range(len(windows))
-    return list(
-        map(
-            _ENCODE,
-            map(
-                Engagement,
-                [user.decode() for user in windows.users],
-                frames,
-                windows.revision.tolist(),
-                [_superseded(windows.supersedes.get(index, ())) for index in everyone],
-                rfc3339(rows["last_ms"]),
-                [dict(zip(ACTIONS, each, strict=True)) for each in rows["counts"].tolist()],
-                count["search"].tolist(),
-                count["review"].tolist(),
-                count["voice"].tolist(),
-                rows["dwell_ms"].tolist(),
-                windows.unique_products().tolist(),
-                _rates(windows.zero_result_rate()),
-                rows["reformulations"].tolist(),
-                rows["rage_clicks"].tolist(),
-                _rates(windows.ctr()),
-                count["add_to_cart"].tolist(),
-                count["purchase"].tolist(),
-                [windows.revenue(index) for index in everyone],
-                _rates(np.minimum(ratio(count["purchase"], looked), 1.0)),
-                ["cart_abandoned" in names for names in signals],
-                _rates(windows.sentiment_mean()),
-                [windows.platforms(index) for index in everyone],
-                score.tolist(),
-                [
-                    segments[number] if 0 <= number < len(segments) else None
-                    for number in rows["scores"]["segment"].tolist()
-                ],
-                signals,
-                [STEPS[step] for step in funnel_step(windows).tolist()],
-                complaint_topics(windows),
-                map(next_best_action, signals),
-            ),
-        )
-    )
+    named = (*segments, None)
+    segment = told["scores"]["segment"]
+    fields: Mapping[str, Node] = {
+        "user_id": Value([user.decode() for user in windows.users]),
+        "window": Fields(
+            {
+                "type": Label(told["kind"], KINDS),
+                "start": Value(rfc3339(told["start_ms"])),
+                "end": Value(rfc3339(told["end_ms"])),
+                "is_final": Fixed(windows.is_final),
+            }
+        ),
+        "revision": _whole(windows.revision),
+        "supersedes": Value([_superseded(windows.supersedes.get(index, ())) for index in range(len(windows))]),
+        "event_time": Value(rfc3339(told["last_ms"])),
+        "counts": Fields({action: _whole(each) for action, each in zip(ACTIONS, told["counts"].T, strict=True)}),
+        "searches": _whole(count["search"]),
+        "reviews": _whole(count["review"]),
+        "voice_segments": _whole(count["voice"]),
+        "dwell_ms": _whole(told["dwell_ms"]),
+        "unique_products": _whole(windows.unique_products()),
+        "zero_result_rate": Number(windows.zero_result_rate()),
+        "query_reformulations": _whole(told["reformulations"]),
+        "rage_clicks": _whole(told["rage_clicks"]),
+        "ctr": Number(windows.ctr()),
+        "add_to_cart": _whole(count["add_to_cart"]),
+        "purchases": _whole(count["purchase"]),
+        "revenue": Value(windows.revenues()),
+        "conversion": Number(np.minimum(ratio(count["purchase"], looked), 1.0)),
+        "cart_abandoned": Label(np.array(["cart_abandoned" in names for names in signals], bool), (False, True)),
+        "sentiment_mean": Number(windows.sentiment_mean()),
+        "platforms": Label(told["platforms"], _PLATFORM_SETS),
+        "engagement_score": Number(score, digits=1),
+        "segment": Label(np.where((segment >= 0) & (segment < len(segments)), segment, len(segments)), named),
+        "signals": Value(signals),
+        "funnel_step": Label(funnel_step(windows), STEPS),
+        "complaint_topics": Value(complaint_topics(windows)),
+        "next_best_action": Value(list(map(next_best_action, signals))),
+    }
+    return rows(Fields(fields), len(windows))
 
 
-def _rates(figures: NDArray[np.float64]) -> list[float | None]:
-    """Four decimals; None for NaN."""
-    rounded = np.round(figures, 4).astype(np.object_)
-    rounded[np.isnan(figures)] = None
-    rates: list[float | None] = rounded.tolist()
-    return rates
+def _whole(figures: NDArray[Any]) -> Number:
+    return Number(figures, digits=None)
 
 
-def _superseded(finals: Sequence[Final]) -> list[Superseded]:
+def _superseded(finals: Sequence[Final]) -> list[dict[str, Any]]:
     if not finals:
         return []
     times = [rfc3339(np.array([final.start_ms, final.end_ms])) for final in finals]
-    return [Superseded(start, end, final.revision) for (start, end), final in zip(times, finals, strict=True)]
+    return [
+        {"start": start, "end": end, "revision": final.revision}
+        for (start, end), final in zip(times, finals, strict=True)
+    ]

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Text, Where, rows
+from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, Where, rows
 from fusion.features import PredictionBatch
 from fusion.heads import HEADS
 from fusion.model import MODALITIES
@@ -135,12 +135,12 @@ def encode_predictions(
     made = predictions.columns  # a lesser tier lacks some
     seen = dict(zip(inputs, map(_whole, positions.T), strict=True))
     fields: Mapping[str, Node] = {
-        "prediction_id": Text(prediction_ids(pipeline, sources, ids, revision=revision)),
-        "event_id": Text(ids),
-        "user_id": Text(users),
-        "session_id": Text(session_ids(events.session_id.tolist(), users, session_start_ms.tolist())),
-        "source": Text(sources),
-        "event_time": Text(rfc3339(events.event_time_ms)),
+        "prediction_id": Value(prediction_ids(pipeline, sources, ids, revision=revision)),
+        "event_id": Value(ids),
+        "user_id": Value(users),
+        "session_id": Value(session_ids(events.session_id.tolist(), users, session_start_ms.tolist())),
+        "source": Value(sources),
+        "event_time": Value(rfc3339(events.event_time_ms)),
         "processed_at": Fixed(rfc3339(np.array([processed_at_ms]))[0]),
         "latency_ms": Fields(
             {
@@ -150,7 +150,7 @@ def encode_predictions(
             }
         ),
         "model": Fixed(model),
-        "feature_digest": Text(feature_digest),
+        "feature_digest": Value(feature_digest),
         "outputs": Fields({name: heads[name].render(made[name]) for name in HEADS if name in made}),
         "modalities": Fields(_shares(predictions.modalities)),
         "positions": Fields({**seen, ITEMS_INDEX: Fixed(predictions.index_position)}),

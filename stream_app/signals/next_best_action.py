@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 ACTION_OF: dict[str, str | None] = {
     "bot_suspected": None,
@@ -27,4 +28,9 @@ def next_best_action(signals: Sequence[str]) -> str | None:
 
     Example: cart_abandoned and negative_sentiment: call_back, no reminder.
     """
+    return _first(tuple(signals))
+
+
+@lru_cache(4096)
+def _first(signals: tuple[str, ...]) -> str | None:
     return next((action for signal, action in ACTION_OF.items() if signal in signals), None)

@@ -136,6 +136,13 @@ class WindowBatch:
             amounts[code(NO_CURRENCY)] = int(row["revenue_other"]) / MONEY
         return amounts
 
+    def revenues(self) -> list[dict[str, float]]:
+        """All windows' revenue; most have none."""
+        found: list[dict[str, float]] = [{}] * len(self.rows)
+        for index in np.flatnonzero(self.rows["currency"].any(axis=1) | (self.rows["revenue_other"] != 0)).tolist():
+            found[index] = self.revenue(index)
+        return found
+
     def platforms(self, index: int) -> list[str]:
         """One window's platforms, in the order of PLATFORMS."""
         mask = int(self.rows["platforms"][index])

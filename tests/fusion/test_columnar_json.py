@@ -8,11 +8,23 @@ import msgspec
 import numpy as np
 import pytest
 
-from fusion.columnar_json import Fields, Fixed, Items, Label, Number, Text, Where, rows
+from fusion.columnar_json import Fields, Fixed, Items, Label, Number, Value, Where, rows
 
 N = 300
 LABELS = ("x", True, (1, "ü"), None)
-STRINGS = ['é"\\\n,"x",', "", "null", '","', "\\", "𓂀\x00", None]
+VALUES: list[Any] = [
+    {"a": [1.5, "]"], "b": {}},
+    [["x,", '"'], []],
+    True,
+    7,
+    'é"\\\n,"x",',
+    "",
+    "null",
+    '","',
+    "\\",
+    "𓂀\x00",
+    None,
+]
 
 
 def numbers(digits: int) -> np.ndarray[Any, Any]:
@@ -31,6 +43,11 @@ def test_numbers_are_written_as_msgspec_writes_them(digits: int) -> None:
         assert row == msgspec.json.encode({"a": value, "b": rounded + 0.0})
 
 
+def test_not_a_number_is_null() -> None:
+    values = np.array([np.nan, 0.5, np.nan])
+    assert rows(Fields({"n": Number(values)}), 3) == [b'{"n":null}', b'{"n":0.5}', b'{"n":null}']
+
+
 def test_whole_numbers_of_any_size() -> None:
     values = np.array([0, 7, -7, 10, 2**63 - 1, -(2**63) + 1, 1_700_000_000_000])
     made = rows(Fields({"n": Number(values, digits=None)}), len(values))
@@ -40,13 +57,13 @@ def test_whole_numbers_of_any_size() -> None:
 def test_a_tree_of_everything() -> None:
     rng = np.random.default_rng(1)
     label, count, there = rng.integers(0, len(LABELS), N), rng.integers(0, 4, N), rng.random((3, N)) < 0.5
-    said = [STRINGS[i] for i in rng.integers(0, len(STRINGS), N)]
+    said = [VALUES[i] for i in rng.integers(0, len(VALUES), N)]
     score = rng.random((3, N)).round(4)
     tree = Fields(
         {
-            "first": Where(Text(said), there[0]),
+            "first": Where(Value(said), there[0]),
             "none": Fields({name: Where(Fixed(name), there[i]) for i, name in enumerate(("a", "b"))}),
-            "items": Items([Fields({"s": Number(score[i]), "t": Text(said), "r": Fixed(i)}) for i in range(3)], count),
+            "items": Items([Fields({"s": Number(score[i]), "t": Value(said), "r": Fixed(i)}) for i in range(3)], count),
             "empty": Fields({}),
             "label": Label(label, LABELS),
             "last": Where(Label(there[1], (False, True)), there[2]),
