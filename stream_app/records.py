@@ -44,3 +44,15 @@ class OutputRecord(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
     timestamp: int | None = None
     partition: int | None = None
+
+
+class OutputColumns(NamedTuple):
+    """Records of one full topic name for the task's own partition, side by side: no object for each."""
+
+    topic: str
+    keys: Sequence[bytes]
+    values: Sequence[bytes | None]
+
+    def records(self) -> list[OutputRecord]:
+        """One by one."""
+        return [OutputRecord(self.topic, key, value) for key, value in zip(self.keys, self.values, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,10 +15,10 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream_app.errors import StateError, StreamAppError
 from stream_app.loop_thread import LoopThread
-from stream_app.records import OutputRecord
+from stream_app.records import OutputColumns, OutputRecord
 from stream_app.settings import Broker
 from stream_app.transport.connection import DENIED, client_options, compression, failure
-from stream_app.transport.packing import pack
+from stream_app.transport.packing import pack, pack_columns
 
 T = TypeVar("T")
 
@@ -59,13 +60,17 @@ class TaskProducer:
         if self._started:
             await self._there(self._producer.stop())
 
-    def pack(self, records: Iterable[OutputRecord]) -> Packed:
-        """Records to batches per topic and partition; CPU only."""
+    def pack(self, records: Iterable[OutputRecord], columns: Iterable[OutputColumns] = ()) -> Packed:
+        """Records to batches per topic and partition; CPU only. Of one topic, columns come behind records."""
         targets: defaultdict[tuple[str, int], list[OutputRecord]] = defaultdict(list)
         for record in records:
             partition = self._partition if record.partition is None else record.partition
             targets[record.topic, partition].append(record)
-        return [(topic, number, pack(self._producer, group)) for (topic, number), group in targets.items()]
+        packed = [(topic, number, pack(self._producer, group)) for (topic, number), group in targets.items()]
+        now_ms = time.time_ns() // 1_000_000
+        for topic, keys, values in columns:
+            packed.append((topic, self._partition, pack_columns(self._producer, keys, values, timestamp_ms=now_ms)))
+        return packed
 
     async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         """Publish in one transaction; returns the offset of the first record per topic and partition, -1 unknown.

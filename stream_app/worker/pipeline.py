@@ -34,7 +34,7 @@ from stream_app.outputs.announcement import encode_announcements
 from stream_app.outputs.engagement import encode_engagement
 from stream_app.outputs.prediction import encode_predictions, quality_bit
 from stream_app.outputs.topics import TopicNames
-from stream_app.records import OutputRecord, RecordLike
+from stream_app.records import OutputColumns, OutputRecord, RecordLike
 from stream_app.settings import Settings
 from stream_app.signals import SIGNALS, check, derive
 from stream_app.signals.complaint import complaint_topics
@@ -76,6 +76,7 @@ class Publication:
     """What one transaction makes visible, and what to count once it has."""
 
     outputs: list[OutputRecord] = field(default_factory=list)
+    columns: list[OutputColumns] = field(default_factory=list)  # what there is much of
     positions: dict[int, int] = field(default_factory=dict)  # input → next offset
     consumed: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -86,6 +87,11 @@ class Publication:
     arrivals_ms: list[NDArray[np.int64]] = field(default_factory=list)  # Kafka times of what was predicted
     names_log: bool = False  # its changelog records say of which log they are
     goes_on: bool = False  # more of the kind is due at once
+
+    @property
+    def records(self) -> list[OutputRecord]:
+        """All that it publishes, one by one."""
+        return [*self.outputs, *(record for columns in self.columns for record in columns.records())]
 
     @property
     def size(self) -> int:
@@ -211,7 +217,8 @@ class Pipeline:
         self._refuse_items(out)
         for at, position in taken.positions.items():
             self.state.positions[at] = position  # a topic made anew begins again at 0
-        out.outputs += self._changelog(out) + self._words()
+        out.outputs += self._words()
+        self._changelog(out)
         return out
 
     def tick(self, *, now_ms: int) -> Publication | None:
@@ -227,15 +234,15 @@ class Pipeline:
         self._engage(out, finals)
         out.goes_on = len(finals) >= MOST_FINALS
         self._update_open(out, now_ms)
-        out.outputs += self._changelog(out)
+        self._changelog(out)
         return out
 
     def leave(self) -> Publication | None:
         """What waits to be told before the task goes elsewhere."""
         self._engage(out := Publication(), self.state.open_windows())
-        if not out.outputs:
+        if not out.records:
             return None
-        out.outputs += self._changelog(out)
+        self._changelog(out)
         return out
 
     def seen(self, at: int) -> int:
@@ -262,7 +269,7 @@ class Pipeline:
         out = Publication()
         await self._segment(out, events, records, positions, watermark_ms, now_ms)
         self.state.open_windows()
-        return [record for record in out.outputs if record.topic == self._names.predictions]
+        return [record for record in out.records if record.topic == self._names.predictions]
 
     def forget(self, watermark_ms: int) -> None:
         """Free what no event after that watermark can reach, and say so to nobody."""
@@ -505,8 +512,7 @@ class Pipeline:
             inference_ms=timing.inference_ms,
             total_ms=np.maximum(finished_ms - arrival_ms, 0).astype(np.float32),
         )
-        topic = self._names.predictions
-        out.outputs += [OutputRecord(topic, user, value) for user, value in zip(events.user, values, strict=True)]
+        out.columns.append(OutputColumns(self._names.predictions, events.user.tolist(), values))
         out.arrivals_ms.append(arrival_ms)
         out.tiers[predictions.tier] += len(values)
 
@@ -516,8 +522,7 @@ class Pipeline:
             return
         score, signals = derive(windows, self._signals)
         values = encode_engagement(windows, score=score, signals=signals, segments=self._segments)
-        topic = self._names.engagement
-        out.outputs += [OutputRecord(topic, user, value) for user, value in zip(windows.users, values, strict=True)]
+        out.columns.append(OutputColumns(self._names.engagement, windows.users, values))
         out.engagement["final" if windows.is_final else "update"] += len(values)
         self._announce(out, windows, signals)
         self._inform(out, self._ledger.settle(windows))
@@ -561,8 +566,10 @@ class Pipeline:
         if len(activity):
             out.outputs.append(OutputRecord(self._names.item_log, None, activity.encode(), partition=0))
 
-    def _changelog(self, out: Publication) -> list[OutputRecord]:
+    def _changelog(self, out: Publication) -> None:
+        """What the state has come to, and where this task is served."""
         advert, self._advert = self._advert, None
+        out.outputs += filter(None, (advert,))
         state, noted = self.state.changes(), self._ledger.changes()
         out.names_log = bool(state) and state[-1][0] == TASK
         for key, value in noted:
@@ -570,8 +577,9 @@ class Pipeline:
                 self._noted.pop(key, None)
             else:
                 self._noted[key] = value
-        changes = (*state, *noted)
-        return [*filter(None, (advert,)), *(OutputRecord(self._names.state, key, value) for key, value in changes)]
+        if changes := [*state, *noted]:
+            keys, values = zip(*changes, strict=True)
+            out.columns.append(OutputColumns(self._names.state, keys, values))
 
 
 def said_sentiment(events: EventBatch, predictions: PredictionBatch) -> NDArray[np.float32]:

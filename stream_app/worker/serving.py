@@ -20,7 +20,7 @@ from fusion.recommender import ItemIndex
 from stream_app.catalogue.shelf import Shelf
 from stream_app.insights.part import Part, merge
 from stream_app.outputs.topics import TopicNames
-from stream_app.records import OutputRecord, RecordLike
+from stream_app.records import OutputColumns, RecordLike
 from stream_app.signals import SIGNALS
 from stream_app.transport.log_reader import LogReader
 from stream_app.worker.pipeline import Pipeline
@@ -76,14 +76,11 @@ class Serving:
             await asyncio.wait([self._follower])
         await self._reader.stop()
 
-    def remember(self, outputs: Iterable[OutputRecord]) -> None:
+    def remember(self, columns: Iterable[OutputColumns]) -> None:
         """Committed records: the predictions among them."""
-        topic = self._names.predictions
-        self._last.add(
-            (record.key, record.value)
-            for record in outputs
-            if record.topic == topic and record.key is not None and record.value is not None
-        )
+        for topic, keys, values in columns:
+            if topic == self._names.predictions:
+                self._last.add((key, value) for key, value in zip(keys, values, strict=True) if value is not None)
 
     async def user(self, user: str) -> Mapping[str, Any] | None:
         """State, windows with what they say, last predictions (JSON) and why; None where they are not known here."""

@@ -265,7 +265,7 @@ class Task:
     async def _publish(self, publication: Publication, acks: list[Ack]) -> None:
         offsets = {(self.inputs[at], self.number): offset for at, offset in publication.positions.items()}
         with self._metrics.stage("publish", publication.size):
-            packed = self._producer.pack(publication.outputs)
+            packed = self._producer.pack(publication.outputs, publication.columns)
         started_s = time.perf_counter()
         try:
             places = await self._producer.commit(packed, offsets)

@@ -16,13 +16,12 @@ from pathlib import Path
 from faust.types import TP
 
 from stream_app.errors import StateError
-from stream_app.records import RecordLike
+from stream_app.records import OutputColumns, RecordLike
 from stream_app.settings import Broker
 from stream_app.transport import admin
-from stream_app.transport.column_producer import ColumnProducer
 from stream_app.transport.consumer import BatchApp, RecordBatch, batch_app
 from stream_app.transport.log_reader import LogReader
-from stream_app.transport.transaction import Packed
+from stream_app.transport.transaction import Packed, TaskProducer
 from stream_app.windows.clicks import ClickWindows
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ class WindowTask:
         self._settings = settings
         self._crash = crash
         self._windows = ClickWindows()
-        self._producer = ColumnProducer(settings.broker, group=settings.name, partition=number)
+        self._producer = TaskProducer(settings.broker, group=settings.name, partition=number)
         self._waiting: deque[tuple[list[RecordLike], Ack]] = deque()
         self._held = 0
         self._news = asyncio.Event()
@@ -166,14 +165,11 @@ class WindowTask:
         self.refused += answer.refused
         self.position = taken[-1].offset + 1
         keys, values = [*answer.state_keys, POSITION], [*answer.state_values, b"%d" % self.position]
-        now_ms = time.time_ns() // 1_000_000
-        pack, number, settings = self._producer.pack_columns, self._number, self._settings
-        packed = [
-            (settings.output, number, pack(answer.keys, answer.values, timestamp_ms=now_ms)),
-            (settings.changelog, number, pack(keys, values, timestamp_ms=now_ms)),
-        ]
+        settings = self._settings
+        output = OutputColumns(settings.output, answer.keys, answer.values)
+        packed = self._producer.pack((), [output, OutputColumns(settings.changelog, keys, values)])
         await self._settle()
-        offsets = {(settings.source, number): self.position}
+        offsets = {(settings.source, self._number): self.position}
         self._commit = asyncio.create_task(self._publish(packed, offsets, acks))
 
     async def _publish(self, packed: Packed, offsets: Mapping[tuple[str, int], int], acks: list[Ack]) -> None:

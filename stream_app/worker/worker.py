@@ -375,9 +375,9 @@ class Worker:
     def _on_commit(self, publication: Publication) -> None:
         committed_ms = time.time_ns() // 1_000_000
         publication.count(self._metrics, committed_ms)
-        self._serving.remember(publication.outputs)
+        self._serving.remember(publication.columns)
         if self._live.watched:
-            self._live.feed(publication.outputs)
+            self._live.feed(publication.records)
 
     async def _keep_gauges(self) -> None:
         try:

@@ -116,7 +116,7 @@ def run(scorer: Cursed, records: list[Record], batch: int) -> tuple[list[OutputR
             made: list[OutputRecord] = []
             for first in range(0, len(records), batch):
                 out = await pipeline.run(taken(records[first : first + batch]), now_ms=START_MS + 30 * DAY_MS)
-                made += out.outputs
+                made += out.records
                 assert min(out.verdicts.values()) >= 0
             return made, state
 

@@ -37,7 +37,7 @@ def pipeline(device: Device) -> Pipeline:
 
 def updates(out: Publication | None) -> dict[tuple[str, str, str], int]:
     """Events that the last record of each open window counts."""
-    told = [orjson.loads(one.value or b"") for one in (out.outputs if out else ()) if one.topic == NAMES.engagement]
+    told = [orjson.loads(one.value or b"") for one in (out.records if out else ()) if one.topic == NAMES.engagement]
     return {
         (one["user_id"], one["window"]["type"], one["window"]["start"]): sum(one["counts"].values())
         for one in told
