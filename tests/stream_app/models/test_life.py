@@ -223,7 +223,7 @@ class Line:
         made: list[OutputRecord] = []
         for first in range(0, len(records), batch):
             out = await self.pipeline.run(taken(records[first : first + batch]), now_ms=START_MS + 30 * DAY_MS)
-            made += out.outputs
+            made += out.records
         return made
 
 
