@@ -63,7 +63,7 @@ class Number:
         else:
             units = np.rint(self.values * np.float64(10**self.digits))
             given.numbers.append(np.where(np.isnan(units), NOTHING, units) if np.isnan(units.min()) else units)
-        return self.digits
+        return Number, self.digits
 
     def compile(self, template: _Template) -> None:
         """One step."""
@@ -80,9 +80,9 @@ class Label:
     values: tuple[Any, ...]
 
     def gather(self, given: _Given) -> Hashable:
-        """The values."""
+        """The values, and their types: 1 is True, but is not written so."""
         given.numbers.append(self.places)
-        return self.values
+        return Label, self.values, tuple(map(type, self.values))
 
     def compile(self, template: _Template) -> None:
         """One step."""
@@ -150,7 +150,7 @@ class Fields:
 
     def gather(self, given: _Given) -> Hashable:
         """Names and parts."""
-        return tuple(self.fields), tuple([part.gather(given) for part in self.fields.values()])
+        return Fields, tuple(self.fields), tuple([part.gather(given) for part in self.fields.values()])
 
     def compile(self, template: _Template) -> None:
         """The parts' steps between names."""

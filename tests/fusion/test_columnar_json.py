@@ -79,6 +79,18 @@ def test_a_tree_of_everything() -> None:
         assert row == msgspec.json.encode(wanted), i
 
 
+def test_shapes_are_told_apart() -> None:
+    place = np.zeros(1, np.int64)
+    for values in ((True,), (1,), (1.0,), (("n",), 4)):
+        assert rows(Fields({"a": Label(place, values)}), 1) == [msgspec.json.encode({"a": values[0]})]
+    for digits in (None, 1, 4):
+        assert rows(Fields({"a": Number(place + 2, digits=digits)}), 1) == [
+            b'{"a":2}' if digits is None else b'{"a":2.0}'
+        ]
+    assert rows(Fields({"a": Fixed(1)}), 1) == [b'{"a":1}']
+    assert rows(Fields({"a": Fixed(2)}), 1) == [b'{"a":2}']
+
+
 def test_no_rows() -> None:
     assert rows(Fields({"n": Number(np.zeros(0))}), 0) == []
 
