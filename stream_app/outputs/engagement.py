@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, rows
-from stream_app.events import ACTIONS, PLATFORMS
+from stream_app.events import ACTIONS
 from stream_app.outputs.times import rfc3339
 from stream_app.signals.complaint import complaint_topics
 from stream_app.signals.funnel import STEPS, funnel_step
 from stream_app.signals.next_best_action import next_best_action
-from stream_app.state.windows import KINDS, Final, WindowBatch, ratio
+from stream_app.state.windows import KINDS, PLATFORM_SETS, Final, WindowBatch, ratio
 
 
 class Window(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +80,6 @@ class Engagement(msgspec.Struct, frozen=True, gc=False):
     """What the signals ask for; null: leave them alone."""
 
 
-_PLATFORM_SETS = tuple(
-    tuple(name for bit, name in enumerate(PLATFORMS) if mask >> bit & 1) for mask in range(1 << len(PLATFORMS))
-)
-
-
 def encode_engagement(
     windows: WindowBatch, *, score: NDArray[np.float64], signals: Sequence[list[str]], segments: Sequence[str]
 ) -> list[bytes]:
@@ -125,7 +120,7 @@ def encode_engagement(
         "conversion": Number(np.minimum(ratio(count["purchase"], looked), 1.0)),
         "cart_abandoned": Label(np.array(["cart_abandoned" in names for names in signals], bool), (False, True)),
         "sentiment_mean": Number(windows.sentiment_mean()),
-        "platforms": Label(told["platforms"], _PLATFORM_SETS),
+        "platforms": Label(told["platforms"], PLATFORM_SETS),
         "engagement_score": Number(score, digits=1),
         "segment": Label(np.where((segment >= 0) & (segment < len(segments)), segment, len(segments)), named),
         "signals": Value(signals),

@@ -15,6 +15,10 @@ from stream_app.state.complaints import TOPICS
 SESSION, TUMBLING = 0, 1
 KINDS = ("session", "tumbling")
 """What `kind` indexes."""
+PLATFORM_SETS = tuple(
+    tuple(name for bit, name in enumerate(PLATFORMS) if mask >> bit & 1) for mask in range(1 << len(PLATFORMS))
+)
+"""What `platforms` indexes: the names of each mask."""
 
 NO_CURRENCY = int.from_bytes(b"XXX", "little")
 """ISO 4217's code for none: amounts without a currency, and those of a fifth and later currency of a window."""
@@ -145,8 +149,7 @@ class WindowBatch:
 
     def platforms(self, index: int) -> list[str]:
         """One window's platforms, in the order of PLATFORMS."""
-        mask = int(self.rows["platforms"][index])
-        return [name for bit, name in enumerate(PLATFORMS) if mask >> bit & 1]
+        return list(PLATFORM_SETS[int(self.rows["platforms"][index])])
 
 
 def ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
