@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from threading import local
 from typing import Any, Protocol
 
@@ -33,7 +32,6 @@ from fusion.json_kernels import (
     write,
 )
 
-_encode = lru_cache(4096)(msgspec.json.Encoder().encode)
 _templates: dict[Hashable, _Template] = {}
 _MOST_TEMPLATES = 64
 _room = local()
@@ -159,7 +157,7 @@ class Fields:
         for name, part in self.fields.items():
             optional = isinstance(part, Where)
             skip = template.skip(template.column(), 0) if optional else None
-            template.pending += _encode(name) + b":"
+            template.pending += msgspec.json.encode(name) + b":"
             part.compile(template)
             template.pending += b","
             template.land(skip)
@@ -190,6 +188,11 @@ class Items:
             template.pending += b","
             template.land(skip)
         template.close(b"]", optional=True)
+
+
+def whole(values: NDArray[Any]) -> Number:
+    """Of (n,) integers."""
+    return Number(values, digits=None)
 
 
 def rows(tree: Fields, n: int) -> list[bytes]:

@@ -3,7 +3,7 @@ the token and its neighbour, which tell what the transformer was never taught to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,11 +128,16 @@ class Convolution:
 
     def decision_function(self, x: States) -> NDArray[np.float32]:
         """(n, k) logits of yes."""
-        order = np.argsort(x.length, kind="stable")
-        with torch.inference_mode():
-            parts = [self.net(*x.batch(order[i : i + BATCH])) for i in range(0, len(order), BATCH)]
-        logits: NDArray[np.float32] = torch.cat(parts).numpy()[np.argsort(order)]
-        return logits
+        return answered(x, BATCH, lambda chosen: self.net(*x.batch(chosen)))
+
+
+def answered(x: States, size: int, answer: Callable[[NDArray[np.int64]], Tensor]) -> NDArray[np.float32]:
+    """(n, k) what is answered to batches of the texts (b,), those of like length together."""
+    order = np.argsort(x.length, kind="stable")
+    with torch.inference_mode():
+        parts = [answer(order[at : at + size]) for at in range(0, len(order), size)]
+    answers: NDArray[np.float32] = torch.cat(parts).numpy()[np.argsort(order)]
+    return answers
 
 
 def shuffled(length: NDArray[np.int64], rng: np.random.Generator, size: int = BATCH) -> Iterator[NDArray[np.int64]]:

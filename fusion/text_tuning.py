@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from encoders.language.bert import Bert, UpperLayers
 from encoders.language.transformer import mean
-from fusion.text_convolution import States, shuffled
+from fusion.text_convolution import States, answered, shuffled
 
 LAYERS = 3
 EPOCHS = 2
@@ -93,11 +93,10 @@ class Tuned:
 
     def decision_function(self, x: Read) -> NDArray[np.float32]:
         """(n, k) logits of yes."""
-        order = np.argsort(x.states.length, kind="stable")
-        parts = []
-        with torch.inference_mode():
-            for at in range(0, len(order), BATCH):
-                hidden, _, real = x.states.batch(order[at : at + BATCH])
-                parts.append(self.net(hidden, real))
-        logits: NDArray[np.float32] = torch.cat(parts).numpy()[np.argsort(order)]
-        return logits
+
+        def answer(chosen: NDArray[np.int64]) -> Tensor:
+            hidden, _, real = x.states.batch(chosen)
+            logits: Tensor = self.net(hidden, real)
+            return logits
+
+        return answered(x.states, BATCH, answer)

@@ -6,7 +6,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from fusion.columnar_json import Fields, Label, Node, Number
+from fusion.columnar_json import Fields, Label, Node, Number, whole
 from fusion.heads.protocol import FUSED, Columns, Fused, Labels, Setup
 
 
@@ -50,7 +50,7 @@ class Segment(nn.Module):
         number = columns["id"]
         return Fields(
             {
-                "id": Number(number, digits=None),
+                "id": whole(number),
                 "label": Label(number, self.labels),
                 "distance": Number(columns["distance"]),
             }

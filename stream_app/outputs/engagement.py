@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, rows
+from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, rows, whole
 from stream_app.events import ACTIONS
 from stream_app.outputs.times import rfc3339
 from stream_app.signals.complaint import complaint_topics
@@ -101,21 +101,21 @@ def encode_engagement(
                 "is_final": Fixed(windows.is_final),
             }
         ),
-        "revision": _whole(windows.revision),
+        "revision": whole(windows.revision),
         "supersedes": Value([_superseded(windows.supersedes.get(index, ())) for index in range(len(windows))]),
         "event_time": Value(rfc3339(told["last_ms"])),
-        "counts": Fields({action: _whole(each) for action, each in zip(ACTIONS, told["counts"].T, strict=True)}),
-        "searches": _whole(count["search"]),
-        "reviews": _whole(count["review"]),
-        "voice_segments": _whole(count["voice"]),
-        "dwell_ms": _whole(told["dwell_ms"]),
-        "unique_products": _whole(windows.unique_products()),
+        "counts": Fields({action: whole(each) for action, each in zip(ACTIONS, told["counts"].T, strict=True)}),
+        "searches": whole(count["search"]),
+        "reviews": whole(count["review"]),
+        "voice_segments": whole(count["voice"]),
+        "dwell_ms": whole(told["dwell_ms"]),
+        "unique_products": whole(windows.unique_products()),
         "zero_result_rate": Number(windows.zero_result_rate()),
-        "query_reformulations": _whole(told["reformulations"]),
-        "rage_clicks": _whole(told["rage_clicks"]),
+        "query_reformulations": whole(told["reformulations"]),
+        "rage_clicks": whole(told["rage_clicks"]),
         "ctr": Number(windows.ctr()),
-        "add_to_cart": _whole(count["add_to_cart"]),
-        "purchases": _whole(count["purchase"]),
+        "add_to_cart": whole(count["add_to_cart"]),
+        "purchases": whole(count["purchase"]),
         "revenue": Value(windows.revenues()),
         "conversion": Number(np.minimum(ratio(count["purchase"], looked), 1.0)),
         "cart_abandoned": Label(np.array(["cart_abandoned" in names for names in signals], bool), (False, True)),
@@ -129,10 +129,6 @@ def encode_engagement(
         "next_best_action": Value(list(map(next_best_action, signals))),
     }
     return rows(Fields(fields), len(windows))
-
-
-def _whole(figures: NDArray[Any]) -> Number:
-    return Number(figures, digits=None)
 
 
 def _superseded(finals: Sequence[Final]) -> list[dict[str, Any]]:

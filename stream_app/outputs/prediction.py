@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, Where, rows
+from fusion.columnar_json import Fields, Fixed, Label, Node, Number, Value, Where, rows, whole
 from fusion.features import PredictionBatch
 from fusion.heads import HEADS
 from fusion.model import MODALITIES
@@ -133,7 +133,7 @@ def encode_predictions(
     """
     users, sources, ids = [user.decode() for user in events.user], events.source.tolist(), events.event_id.tolist()
     made = predictions.columns  # a lesser tier lacks some
-    seen = dict(zip(inputs, map(_whole, positions.T), strict=True))
+    seen = dict(zip(inputs, map(whole, positions.T), strict=True))
     fields: Mapping[str, Node] = {
         "prediction_id": Value(prediction_ids(pipeline, sources, ids, revision=revision)),
         "event_id": Value(ids),
@@ -168,10 +168,6 @@ def session_ids(given: Sequence[str | None], users: Sequence[str], start_ms: Seq
     return [
         f"{user}|{start}" if name is None else name for name, user, start in zip(given, users, start_ms, strict=True)
     ]
-
-
-def _whole(column: NDArray[np.int64]) -> Number:
-    return Number(column, digits=None)
 
 
 def _shares(modalities: NDArray[np.float32]) -> dict[str, Node]:

@@ -240,7 +240,7 @@ class Pipeline:
     def leave(self) -> Publication | None:
         """What waits to be told before the task goes elsewhere."""
         self._engage(out := Publication(), self.state.open_windows())
-        if not out.records:
+        if not (out.outputs or out.columns):
             return None
         self._changelog(out)
         return out
