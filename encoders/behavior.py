@@ -1,6 +1,7 @@
 """What a user did, as two vectors per event: a decaying recurrent state and an attentive look back."""
 
-from typing import NamedTuple
+import importlib
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from encoders.graphs import has_kernels
 from encoders.linear import Linear
 from encoders.look_back import FADES_S, LOOKS, look_around, look_back
 from encoders.protocol import VECTOR, Encoded
@@ -48,8 +50,8 @@ class Steps(NamedTuple):
     action: Tensor  # (n,) int64
     numerics: Tensor  # (n, 2k + 2) float32, absent masked
     gap_s: Tensor  # (n,) float32, 0 for the first
-    look_item: Tensor  # (n, w, 2) int64 item rows, the event itself last
-    look_action: Tensor  # (n, w) int64, 0 padded
+    look_item: Tensor  # (n, w, 2) int32 item rows, the event itself last
+    look_action: Tensor  # (n, w) int32, 0 padded
     look_age_s: Tensor  # (n, w) float32
     look_same: Tensor  # (n, w) bool: the same item as the event's
     state: Tensor  # (u, 128) int8
@@ -95,7 +97,7 @@ class BehaviorEncoder(nn.Module):
         longest = int((track.ring_action > 0).sum(1).max(initial=0))
         counts = np.bincount(track.row, minlength=users)
         width = min(length, longest + int(counts.max(initial=0)))
-        look_item, look_action = np.empty((n, width, 2), np.int64), np.empty((n, width), np.int64)
+        look_item, look_action = np.empty((n, width, 2), np.int32), np.empty((n, width), np.int32)
         look_age_s, look_same = np.empty((n, width), np.float32), np.empty((n, width), np.bool_)
         past = (track.ring_item, track.ring_action, track.ring_time_ms)
         looks = (look_item, look_action, look_age_s, look_same)
@@ -190,23 +192,35 @@ class BehaviorEncoder(nn.Module):
         if not torch.is_grad_enabled() and asked.device.type == "cpu":
             read = self.quick_look(asked, steps)
             return self.tell(read, then="relu"), read[:, :VECTOR]
+        if not torch.is_grad_enabled() and has_kernels(asked.device):
+            read = self.look_there(asked, steps)
+            return self.tell(read, then="relu"), read[:, :VECTOR]
         n, width = steps.look_action.shape
         items = self.item_vectors(steps.look_item.view(n * width, 2)).view(n, width, VECTOR)
         log_age = torch.log1p(steps.look_age_s / 60)
         score = (
             torch.bmm(items, self.ask(asked)[:, :, None]).squeeze(-1)
-            + self.ask_action(asked).gather(1, steps.look_action)
+            + self.ask_action(asked).gather(1, steps.look_action.long())
             - F.softplus(self.forget) * log_age
         )  # (n, w)
         real = steps.look_action > 0
         attention = score.masked_fill(~real, float("-inf")).softmax(-1) if width else score
         fading = [real * torch.exp(steps.look_age_s / -fade_s) for fade_s in FADES_S]
         weights = torch.stack([attention, real.float(), steps.look_same.float(), *fading], 1)  # (n, 6, w)
-        acts = F.one_hot(steps.look_action, self.actions + 1).float()  # (n, w, a)
+        acts = F.one_hot(steps.look_action.long(), self.actions + 1).float()  # (n, w, a)
         counts = torch.bmm(weights, acts)  # (n, 6, a)
         counts = torch.cat([counts[:, :1], torch.log1p(counts[:, 1:])], 1).flatten(1)
         found = torch.bmm(attention[:, None], items).squeeze(1)  # (n, 64)
         return self.tell(torch.cat([found, counts], -1), then="relu"), found
+
+    def look_there(self, asked: Tensor, steps: Steps) -> Tensor:
+        """The same on a GPU, in one kernel."""
+        kernel: Any = importlib.import_module("encoders.look_back_kernel")  # Triton brings a compiler along: if needed
+        looks = (steps.look_item, steps.look_action, steps.look_age_s, steps.look_same)
+        read: Tensor = kernel.look_back(
+            self.items.weight, *looks, self.ask(asked), self.ask_action(asked), F.softplus(self.forget)
+        )
+        return read
 
     def quick_look(self, asked: Tensor, steps: Steps) -> Tensor:
         """What `look_back` tells, (n, 64 + counts), in one pass over memory."""

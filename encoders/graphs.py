@@ -5,8 +5,11 @@ On a CPU the same buffers are filled and the same steps run, only nothing is cap
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Hashable
-from typing import Generic, NamedTuple, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +19,12 @@ SizeT = TypeVar("SizeT", bound=Hashable)
 AnswerT = TypeVar("AnswerT")
 WARM = 3
 """Calls before a capture: libraries choose their kernels and allocate then."""
+
+
+@cache
+def has_kernels(device: torch.device) -> bool:
+    """Whether kernels in Triton run there; torch for CUDA brings it along on Linux."""
+    return device.type == "cuda" and importlib.util.find_spec("triton") is not None
 
 
 class _Held(NamedTuple, Generic[AnswerT]):
@@ -48,8 +57,8 @@ class Graphs(Generic[SizeT, AnswerT]):
         Answers last until the next call. Values may be pinned: nothing waits for the device.
         """
         held = self._held.get(size) or self._new(size)
-        for into, value in zip(held.given, values, strict=True):
-            into[: len(value)].copy_(value, non_blocking=True)
+        heads = [into[: len(value)] for into, value in zip(held.given, values, strict=True)]
+        torch._foreach_copy_(heads, list(values), non_blocking=True)  # few launches, where all are on the device
         if held.captured is None:
             return self._step(size, held.given)
         answer, graph = held.captured
@@ -76,10 +85,14 @@ class Graphs(Generic[SizeT, AnswerT]):
 
 
 class Staging:
-    """Two pinned host buffers in turn: the next batch is written while the last is still being copied. One thread."""
+    """Two pinned host buffers in turn: the next batch is written while the last is still being copied. One thread.
 
-    def __init__(self, device: torch.device) -> None:
+    With a `stream` of its own copies go on beside whatever the device computes.
+    """
+
+    def __init__(self, device: torch.device, *, beside: bool = False) -> None:
         self.device = device
+        self.stream = torch.cuda.Stream(device) if beside and device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self._pinned = device.type == "cuda"
         self._buffers = [self._empty(0), self._empty(0)]
         self._left: list[torch.cuda.Event | None] = [None, None]
@@ -101,6 +114,17 @@ class Staging:
             event = self._left[self._turn] or torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record(torch.cuda.current_stream(self.device))
             self._left[self._turn] = event
+
+    def copying(self) -> AbstractContextManager[Any]:
+        """In which copies are asked for."""
+        return nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
+
+    def arrived(self, there: Tensor) -> None:
+        """What is asked of the device from here on waits for a copy, and the copy's memory for that."""
+        if self.stream is not None:
+            current = torch.cuda.current_stream(self.device)
+            current.wait_stream(self.stream)
+            there.record_stream(current)
 
     def _empty(self, size_bytes: int) -> Tensor:
         return torch.empty(size_bytes, dtype=torch.uint8, pin_memory=self._pinned)

@@ -98,10 +98,10 @@ class ImageEncoder(nn.Module):
         vector = torch.zeros(prepared.total, VECTOR, device=device)
         confidence = torch.zeros(prepared.total, device=device)
         if len(prepared.pixels):
-            vector = vector.index_copy(0, prepared.pixel_position, self.look(prepared.pixels))
+            vector = vector.index_copy(0, prepared.pixel_position.long(), self.look(prepared.pixels))
             confidence[prepared.pixel_position] = 1.0
         if len(prepared.given):
-            vector = vector.index_copy(0, prepared.given_position, prepared.given)
+            vector = vector.index_copy(0, prepared.given_position.long(), prepared.given)
             confidence[prepared.given_position] = GIVEN_CONFIDENCE
         return Encoded(vector, confidence > 0, confidence)
 

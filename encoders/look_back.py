@@ -21,8 +21,8 @@ _DAYS, _SESSIONS = int(FADES_S[2] / FADES_S[1]), int(FADES_S[1] / FADES_S[0])
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
 def look_back(
     table: NDArray[np.float32],  # (rows, 64) item table
-    item: NDArray[np.int64],  # (n, w, 2) item rows
-    action: NDArray[np.int64],  # (n, w) 0 padded
+    item: NDArray[np.int32],  # (n, w, 2) item rows
+    action: NDArray[np.int32],  # (n, w) 0 padded
     log_age: NDArray[np.float32],  # (n, w)
     fade: NDArray[np.float32],  # (n, w) over the longest of FADES_S
     same: NDArray[np.bool_],  # (n, w)
@@ -85,8 +85,8 @@ def look_around(
     ring_action: NDArray[np.int64],  # (u, L)
     ring_time_ms: NDArray[np.int64],  # (u, L)
     rows: int,  # of each half of the item table, a power of two
-    look_item: NDArray[np.int64],  # (n, w, 2) out: item rows
-    look_action: NDArray[np.int64],  # (n, w) out
+    look_item: NDArray[np.int32],  # (n, w, 2) out: item rows
+    look_action: NDArray[np.int32],  # (n, w) out
     look_age_s: NDArray[np.float32],  # (n, w) out
     look_same: NDArray[np.bool_],  # (n, w) out
 ) -> None:

@@ -16,7 +16,10 @@ from fusion.device_state import Resident
 from fusion.inputs import Inputs
 from fusion.model import Answers, FusedModel, Output, Seen
 
-LEAST, MOST = 16, 16_384
+HeadColumns = dict[str, dict[str, Tensor]]
+Made = tuple[Answers, HeadColumns]
+
+LEAST, MOST = 16, 65_536
 """Events of the smallest and the largest graph; each holds twice as many as the one before. More run as they are."""
 
 
@@ -25,29 +28,45 @@ class Accelerator:
 
     def __init__(self, model: FusedModel, device: torch.device) -> None:
         self._model, self._device = model, device
-        self._staging = Staging(device)
-        self._graphs: Graphs[int, Answers] = Graphs(self._step, self._made, device)
+        self._staging = Staging(device, beside=True)
+        self._graphs: Graphs[int, Made] = Graphs(self._step, self._made, device)
         self._like: Seen | None = None
+        self._columns: HeadColumns = {}
 
-    def __call__(self, inputs: Inputs, resident: Resident | None = None, drop: Tensor | None = None) -> Output:
-        """Outputs last until the next call. `drop` (n, 4), on the CPU: modalities to hide."""
-        there = Inputs(*sent(inputs.parts(), self._staging))
-        there = there if resident is None else resident.lent(there)
-        made: Output = self._model(there, drop=None if drop is None else drop.to(self._device), answers=self.answers)
-        return made
+    def __call__(
+        self, inputs: Inputs, resident: Resident | None = None, drop: Tensor | None = None
+    ) -> tuple[Output, HeadColumns]:
+        """Outputs, and the columns of every head; they last until the next call.
+
+        `drop` (n, 4), on the CPU: modalities to hide.
+        """
+        rows = [] if resident is None else [torch.from_numpy(resident.rows)]
+        drops = [] if drop is None else [drop]
+        parts, rows, drops = sent((inputs.parts(), rows, drops), self._staging)
+        there = Inputs(*parts)
+        if resident is not None:
+            there = resident.lent(there, rows[0])
+        made: Output = self._model(there, drop=drops[0] if drops else None, answers=self.answers)
+        return made, self._columns
 
     def answers(self, seen: Seen) -> Answers:
         """What the model's own `answers` gives."""
         n = len(seen.rhythm)
-        if n > MOST:
-            return self._model.answers(seen)
         self._like = seen
-        size = max(LEAST, 1 << (n - 1).bit_length())
-        return mapped(self._graphs(size, tuple(leaves(seen))), lambda made: made[:n])
+        if n > MOST:
+            answers, self._columns = self._made_of(seen)
+        else:
+            size = max(LEAST, 1 << (n - 1).bit_length())
+            answers, self._columns = mapped(self._graphs(size, tuple(leaves(seen))), lambda made: made[:n])
+        return answers
+
+    def _made_of(self, seen: Seen) -> Made:
+        answers = self._model.answers(seen)
+        return answers, {name: self._model.head(name).columns(raw) for name, raw in answers.raw.items()}
 
     def _made(self, size: int) -> Tensors:
         """Zeros of the shapes last seen."""
         return tuple(part.new_zeros(size, *part.shape[1:]) for part in leaves(self._like))
 
-    def _step(self, _: int, given: Tensors) -> Answers:
-        return self._model.answers(refilled(cast(Seen, self._like), iter(given)))
+    def _step(self, _: int, given: Tensors) -> Made:
+        return self._made_of(refilled(cast(Seen, self._like), iter(given)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -58,22 +57,26 @@ class DeviceState:
         self.scale[at] = torch.stack([memory[name][1] for name in MEMORIES], 1)
 
 
-class Resident(NamedTuple):
+@dataclass
+class Resident:
     """Where a batch's users lie in a table: rows (u,), all different."""
 
     table: DeviceState
     rows: Rows
+    at: Tensor | None = None
+    """The rows on the device, once they are there."""
 
-    def lent(self, inputs: Inputs) -> Inputs:
-        """Inputs on the device that were prepared without vectors, with them."""
-        state, memories = self.table.gather(self.table.at(self.rows))
+    def lent(self, inputs: Inputs, at: Tensor) -> Inputs:
+        """Inputs on the device that were prepared without vectors, with them; `at` are the rows, there."""
+        self.at = at
+        state, memories = self.table.gather(at)
         held = {name: inputs.memories[name]._replace(carried=memories[:, i]) for i, name in enumerate(MEMORIES)}
         return replace(inputs, steps=inputs.steps._replace(state=state), memories=held)
 
     def keep(self, last: Rows, state: Tensor, memory: dict[str, tuple[Tensor, Tensor]]) -> None:
         """Write the users that had an event; `last` (u,) is -1 for others."""
-        if (last >= 0).all():
-            self.table.scatter(self.table.at(self.rows), state, memory)
+        if self.at is not None and (last >= 0).all():
+            self.table.scatter(self.at, state, memory)
             return
         users = np.flatnonzero(last >= 0)
         some = self.table.at(users)

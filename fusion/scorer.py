@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from encoders.device import device_of
 from encoders.tensors import fetched
 from fusion.accelerator import Accelerator
 from fusion.checkpoint import load_checkpoint
@@ -90,13 +91,13 @@ class Scorer:
         Raises CheckpointError. `actions` is the caller's vocabulary; words that the model never saw are "other".
         """
         checkpoint = load_checkpoint(path or ARTEFACT)
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        if name == "cpu":
+        there = device_of(device)
+        if there.type == "cpu":
             torch.set_num_threads(1)
         return Scorer(
             checkpoint.model,
             digest=checkpoint.digest,
-            device=torch.device(name),
+            device=there,
             actions=actions,
             recommendations=recommendations,
         )
@@ -138,10 +139,10 @@ class Scorer:
         drop = hidden(inputs) if tier == "behavior_only" else None
         if self._accelerator is None:
             output = self._net(inputs, fresh, drop=drop)
+            made = {name: head.columns(output.raw[name]) for name, head in self.heads.items()}
         else:
-            output = self._accelerator(inputs, resident, drop)
+            output, made = self._accelerator(inputs, resident, drop)
         told("model")
-        made = {name: head.columns(output.raw[name]) for name, head in self.heads.items()}
         made, state, memory, mask = fetched((made, output.state, output.memory, output.fused.mask), self._device)
         columns = finite(made, np.arange(len(features)) if live is None else np.flatnonzero(live))
         told("columns")

@@ -29,7 +29,7 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "characters": Convolution,
     "tuned": Tuned,
 }
-MEMBERS = {"tuned": 2}
+MEMBERS = {"tuned": 4}
 """Of views that take long to learn: on so many of the PARTS."""
 _CHARACTERS_AT_ONCE = 8192
 
@@ -77,7 +77,7 @@ def views(
         for chosen in track(batches, "reading texts", console=console, transient=True) if console else batches:
             tokens = encoder.prepare(said[chosen].tolist())
             if order is None:
-                meaning[chosen] = encoder.pooled(tokens).numpy()
+                meaning[chosen] = encoder.pooled(tokens).cpu().numpy()
             else:
                 hidden = encoder.hidden(tokens)
                 meaning[chosen] = mean(hidden, tokens.real).numpy()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from encoders.device import device_of, seeds_of
 from fusion.descent import descend
 
 ROWS = 1 << 16
@@ -44,11 +45,12 @@ class States:
         """(n,) tokens."""
         return self.end - self.start
 
-    def batch(self, index: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        """Padded: states (b, t, d), table rows (b, t, 2) of each token and of it with the next, and which are real."""
+    def batch(self, index: NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Padded, on the device: states (b, t, d), table rows (b, t, 2) of each token and of it with the next, and
+        which are real."""
         length = self.length[index]
         real = np.arange(length.max())[None] < length[:, None]
-        hidden = np.zeros((*real.shape, self.hidden.shape[1]), np.float32)
+        hidden = np.zeros((*real.shape, self.hidden.shape[1]), np.float16)
         rows = np.zeros((*real.shape, 2), np.int64)
         for at, text in enumerate(index):
             inside = slice(self.start[text], self.end[text])
@@ -57,7 +59,8 @@ class States:
             rows[at, : length[at], 0] = ids
             rows[at, : length[at] - 1, 1] = ids[:-1] * _PRIME + ids[1:]
         mixed = (rows.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(48)).astype(np.int64)  # 0 stays 0
-        return torch.from_numpy(hidden), torch.from_numpy(mixed), torch.from_numpy(real)
+        states, places, there = (torch.from_numpy(part).to(device) for part in (hidden, mixed, real))
+        return states.float(), places, there
 
 
 def characters(texts: Sequence[str]) -> States:
@@ -99,15 +102,16 @@ class Convolution:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        self.device = device_of()
         self.net: nn.Module = nn.Identity()
 
     def fit(self, x: States, targets: NDArray[np.int64]) -> Convolution:
         """Targets 0 or 1 (n, k); Adam, one cycle of the rate."""
         rng = np.random.default_rng(self.seed)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=seeds_of(self.device)):
             torch.manual_seed(self.seed)
-            net = Net(x.hidden.shape[1], targets.shape[1])
-            truth = torch.from_numpy(targets).float()
+            net = Net(x.hidden.shape[1], targets.shape[1]).to(self.device)
+            truth = torch.from_numpy(targets).float().to(self.device)
             tables = list(net.tables.parameters())
             dense = [each for name, each in net.named_parameters() if not name.startswith("tables")]
             optimisers: list[torch.optim.Optimizer] = [
@@ -121,14 +125,14 @@ class Convolution:
             ]
             for _ in range(EPOCHS):
                 for chosen in shuffled(x.length, rng):
-                    loss = F.binary_cross_entropy_with_logits(net(*x.batch(chosen)), truth[chosen])
+                    loss = F.binary_cross_entropy_with_logits(net(*x.batch(chosen, self.device)), truth[chosen])
                     descend(loss, optimisers, schedules)
         self.net = net.eval()
         return self
 
     def decision_function(self, x: States) -> NDArray[np.float32]:
         """(n, k) logits of yes."""
-        return answered(x, BATCH, lambda chosen: self.net(*x.batch(chosen)))
+        return answered(x, BATCH, lambda chosen: self.net(*x.batch(chosen, self.device)))
 
 
 def answered(x: States, size: int, answer: Callable[[NDArray[np.int64]], Tensor]) -> NDArray[np.float32]:
@@ -136,7 +140,7 @@ def answered(x: States, size: int, answer: Callable[[NDArray[np.int64]], Tensor]
     order = np.argsort(x.length, kind="stable")
     with torch.inference_mode():
         parts = [answer(order[at : at + size]) for at in range(0, len(order), size)]
-    answers: NDArray[np.float32] = torch.cat(parts).numpy()[np.argsort(order)]
+    answers: NDArray[np.float32] = torch.cat(parts).cpu().numpy()[np.argsort(order)]
     return answers
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from encoders.device import device_of, seeds_of
 from encoders.language.bert import Bert, UpperLayers
 from encoders.language.transformer import mean
 from fusion.text_convolution import States, answered, shuffled
@@ -57,15 +58,16 @@ class Tuned:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        self.device = device_of()
         self.net: nn.Module = nn.Identity()
 
     def fit(self, x: Read, targets: NDArray[np.int64]) -> Tuned:
         """Targets 0 or 1 (n, k); AdamW, the rate rises for a tenth of the steps and falls from there."""
         rng = np.random.default_rng(self.seed)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=seeds_of(self.device)):
             torch.manual_seed(self.seed)
-            net = Net(x, targets.shape[1])
-            truth = torch.from_numpy(targets).float()
+            net = Net(x, targets.shape[1]).to(self.device)
+            truth = torch.from_numpy(targets).float().to(self.device)
             wide = [each for each in net.upper.parameters() if each.ndim > 1]
             flat = [each for each in net.upper.parameters() if each.ndim == 1]
             groups: list[dict[str, Any]] = [
@@ -81,7 +83,7 @@ class Tuned:
             )
             for _ in range(EPOCHS):
                 for chosen in shuffled(x.states.length, rng, BATCH):
-                    hidden, _, real = x.states.batch(chosen)
+                    hidden, _, real = x.states.batch(chosen, self.device)
                     loss = F.binary_cross_entropy_with_logits(net(hidden, real), truth[chosen])
                     loss.backward()  # type: ignore[no-untyped-call]
                     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -95,7 +97,7 @@ class Tuned:
         """(n, k) logits of yes."""
 
         def answer(chosen: NDArray[np.int64]) -> Tensor:
-            hidden, _, real = x.states.batch(chosen)
+            hidden, _, real = x.states.batch(chosen, self.device)
             logits: Tensor = self.net(hidden, real)
             return logits
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 LEAST = 4
 """Mean tokens of a text, padding left out, for which a bucket has places; shorter ones fill more buckets."""
-SIZES = (256, 384, 512, 768, 1_024, 1_536, 2_048, 3_072, 4_096, 6_144, 8_192)
-"""Tokens of the buckets; activations of the largest (MiniLM) stay within the 50 MB of an H100's L2 cache."""
+SIZES = (256, 384, 512, 768, 1_024, 1_536, 2_048, 3_072, 4_096, 6_144, 8_192, 12_288, 16_384, 24_576, 32_768)
+"""Tokens of the buckets; twice as many as the last are 4 % quicker a token on an H100."""
 
 Ints = NDArray[np.int32]
 
@@ -28,7 +28,7 @@ class Bucket(NamedTuple):
     @property
     def numbers(self) -> int:
         """Of the row that holds all of it."""
-        return 2 * self.tokens + self.texts + 1
+        return self.tokens + self.texts + 1
 
     @property
     def paddings(self) -> int:
@@ -40,7 +40,6 @@ class Packed(NamedTuple):
     """Tokens of consecutive texts, then padding texts, then empty ones."""
 
     ids: Tensor  # (tokens,) int32
-    place: Tensor  # (tokens,) int32 in its text
     edges: Tensor  # (texts + 1,) int32 where texts begin and end
 
 
@@ -75,14 +74,13 @@ def portions(lengths: NDArray[np.int64], largest: Bucket) -> Iterator[slice]:
 def pack(tokens: NDArray[np.int64], lengths: NDArray[np.int64], bucket: Bucket, row: Ints) -> None:
     """Write texts that lie one behind the other in `tokens`, and their padding, to `row` (bucket.numbers,)."""
     used, texts = len(tokens), len(lengths)
-    ids, place, edges = row[: bucket.tokens], row[bucket.tokens : 2 * bucket.tokens], row[2 * bucket.tokens :]
+    ids, edges = row[: bucket.tokens], row[bucket.tokens :]
     ids[:used], ids[used:] = tokens, 0
     edges[0] = 0
     np.cumsum(lengths, out=edges[1 : texts + 1])
     edges[texts + 1 :] = np.minimum(used + bucket.longest * np.arange(1, bucket.texts - texts + 1), bucket.tokens)
-    place[:] = np.arange(bucket.tokens) - np.repeat(edges[:-1], np.diff(edges))
 
 
 def opened(row: Tensor, bucket: Bucket) -> Packed:
     """The parts of what `pack` wrote, in place."""
-    return Packed(*torch.split(row, [bucket.tokens, bucket.tokens, bucket.texts + 1]))
+    return Packed(*torch.split(row, [bucket.tokens, bucket.texts + 1]))

@@ -1,44 +1,36 @@
 """BERT over packed tokens for CUDA: no padding inside a batch, bfloat16, one graph per bucket of tokens.
 
-`Bert` over padded texts is what it must agree with. `varlen_attn` has no CPU kernel: there each text attends alone,
-which is slow and for tests.
+`Bert` over padded texts is what it must agree with. Where there is no Triton, as on a CPU, the same steps are plain
+torch, and each text attends alone, which is slow and for tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+import importlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from encoders.graphs import Graphs, Staging, Tensors
+from encoders.graphs import Graphs, Staging, Tensors, has_kernels
 from encoders.language.bert import Bert
+from encoders.language.packed_layers import Norm, Span
 from encoders.language.packing import SIZES, Bucket, buckets, chosen, opened, pack, portions
 
 if TYPE_CHECKING:
     from encoders.language.transformer import Tokens
 
 PARTS = ("query", "key", "value")
-
-
-@cache
-def kernel() -> Callable[..., Any] | None:
-    """`varlen_attn`, None before torch 2.10. Imported when asked for: it brings the compiler along, for seconds."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    return varlen_attn
+HEAD = 16
+"""Numbers of a head that Triton's products take at least."""
 
 
 def able(bert: Bert, device: torch.device) -> bool:
-    """Whether the device and this torch have the kernel for this model."""
-    return device.type == "cuda" and kernel() is not None and bert.width // bert.shape.heads % 8 == 0
+    """Whether the device has kernels for this model."""
+    size = bert.width // bert.shape.heads
+    return has_kernels(device) and size >= HEAD and size.bit_count() == 1
 
 
 class QuickBert:
@@ -57,7 +49,12 @@ class QuickBert:
         self.buckets = buckets(longest, sizes)
         self.tokens, self.filled = 0, 0  # that were read, and that were computed with the padding
         self._bert, self._precision = bert, precision
+        name = "packed_kernels" if able(bert, device) else "packed_layers"
+        self._layers: Any = importlib.import_module(f"encoders.language.{name}")  # Triton brings a compiler: if needed
         self._weights: dict[str, Tensor] = {}
+        self._places = (
+            self._of("embeddings.position_embeddings.weight") + self._of("embeddings.token_type_embeddings.weight")[:1]
+        )  # all texts are of segment 0
         for layer in range(max(bert.read)):
             at = f"encoder.layer.{layer}.attention.self"
             for end in ("weight", "bias"):
@@ -68,17 +65,15 @@ class QuickBert:
     @torch.no_grad()
     def pooled(self, texts: Tokens) -> Tensor:
         """(n, size) float32 on the device of texts on the CPU; zeros where a text has no token. Waits for nothing."""
-        real = texts.real.numpy()
+        ids, real = texts.ids.numpy(), texts.real.numpy()
         lengths = real.sum(1, dtype=np.int64)
-        tokens, ends = texts.ids.numpy()[real], np.cumsum(lengths)
         parts = []
         for portion in portions(lengths, self.buckets[-1]):
             mine = lengths[portion]
             used = int(mine.sum())
             bucket = chosen(used, len(mine), self.buckets)
             row = self._staging.take(4 * bucket.numbers).view(torch.int32)
-            end = ends[portion.stop - 1]
-            pack(tokens[end - used : end], mine, bucket, row.numpy())
+            pack(ids[portion][real[portion]], mine, bucket, row.numpy())
             (means,) = self._graphs(bucket, (row,))
             self._staging.sent()
             parts.append(means[: len(mine)].clone())
@@ -94,49 +89,35 @@ class QuickBert:
 
     def _step(self, bucket: Bucket, given: Tensors) -> Tensors:
         """(texts, size) float32 means."""
-        ids, place, edges = opened(given[0], bucket)
-        x = F.embedding(ids, self._of("embeddings.word_embeddings.weight"))  # (tokens, width)
-        x = x + F.embedding(place, self._of("embeddings.position_embeddings.weight"))
-        x = self._normed(x + self._of("embeddings.token_type_embeddings.weight")[0], "embeddings.LayerNorm")
+        ids, edges = opened(given[0], bucket)
+        span = self._layers.spans(edges, bucket.tokens)
+        words, norm = self._of("embeddings.word_embeddings.weight"), self._norm("embeddings.LayerNorm")
+        x = self._layers.embedded(ids, span, words, self._places, norm)  # (tokens, width)
         states = []
         for layer in range(1, max(self._bert.read) + 1):
-            x = self._layer(x, edges, bucket.longest, f"encoder.layer.{layer - 1}")
+            x = self._layer(x, span, f"encoder.layer.{layer - 1}")
             states += [x] if layer in self._bert.read else []
-        hidden = torch.cat(states, -1).float()  # (tokens, size)
-        all_of_them = torch.arange(bucket.tokens, dtype=torch.int32, device=hidden.device)
-        summed = F.embedding_bag(all_of_them, hidden, edges, mode="sum", include_last_offset=True)  # (texts, size)
-        return (summed / edges.diff().clamp(min=1)[:, None],)
+        return (torch.cat([self._layers.means(state, edges) for state in states], -1),)
 
-    def _layer(self, x: Tensor, edges: Tensor, longest: int, at: str) -> Tensor:
+    def _layer(self, x: Tensor, span: Span, at: str) -> Tensor:
         """(tokens, width), as Bert's, with one product for queries, keys and values."""
-        heads = self._bert.shape.heads
-        q, k, v = self._linear(x, f"{at}.attention.self").view(len(x), 3, heads, -1).unbind(1)
-        seen = attended(q, k, v, edges, longest).reshape(len(x), -1)
-        x = self._normed(x + self._linear(seen, f"{at}.attention.output.dense"), f"{at}.attention.output.LayerNorm")
-        wide = F.gelu(self._linear(x, f"{at}.intermediate.dense"))
-        return self._normed(x + self._linear(wide, f"{at}.output.dense"), f"{at}.output.LayerNorm")
+        layers = self._layers
+        seen = layers.attended(self._linear(x, f"{at}.attention.self"), span, self._bert.shape.heads)
+        seen = self._linear(seen, f"{at}.attention.output.dense")
+        x = layers.added_normed(seen, x, self._norm(f"{at}.attention.output.LayerNorm"))
+        wide = layers.widened(x, *(self._of(f"{at}.intermediate.dense.{end}") for end in ("weight", "bias")))
+        out = self._linear(wide, f"{at}.output.dense")
+        normed: Tensor = layers.added_normed(out, x, self._norm(f"{at}.output.LayerNorm"))
+        return normed
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
         return F.linear(x, self._of(f"{name}.weight"), self._of(f"{name}.bias"))
 
-    def _normed(self, x: Tensor, name: str) -> Tensor:
-        weight, bias = self._of(f"{name}.weight"), self._of(f"{name}.bias")
-        return F.layer_norm(x, (x.shape[-1],), weight, bias, self._bert.shape.epsilon)
+    def _norm(self, name: str) -> Norm:
+        return Norm(self._of(f"{name}.weight"), self._of(f"{name}.bias"), self._bert.shape.epsilon)
 
     def _of(self, name: str) -> Tensor:
         """A weight on the device in the precision; copied when first asked for."""
         if name not in self._weights:
             self._weights[name] = self._bert.get_buffer(name.replace(".", "_")).to(self.device, self._precision)
         return self._weights[name]
-
-
-def attended(q: Tensor, k: Tensor, v: Tensor, edges: Tensor, longest: int) -> Tensor:
-    """Attention (tokens, heads, d) of every text to itself."""
-    if (varlen := kernel() if q.is_cuda else None) is not None:
-        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION):
-            return cast(Tensor, varlen(q, k, v, edges, edges, longest, longest))
-    parts = []
-    for a, b in pairwise(edges.tolist()):
-        one, other, values = (part[a:b].transpose(0, 1) for part in (q, k, v))
-        parts.append(F.scaled_dot_product_attention(one, other, values).transpose(0, 1))
-    return torch.cat(parts)

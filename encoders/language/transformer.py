@@ -62,7 +62,7 @@ class TransformerEncoder(nn.Module):
 
     @property
     def bert(self) -> Bert:
-        """The pretrained model; it stays on the CPU."""
+        """The pretrained model, on the CPU until its states are read elsewhere."""
         return self._frozen[0]
 
     def prepare(self, track: Sequence[str | None]) -> Tokens:
@@ -96,9 +96,10 @@ class TransformerEncoder(nn.Module):
 
     def hidden(self, prepared: Tokens) -> Tensor:
         """(n, t, size) float32 on the CPU: the states of every token, of texts that all say something."""
+        device = self.out.weight.device
         with torch.no_grad():
-            hidden: Tensor = self.bert(prepared.ids, prepared.real).float()
-        return hidden
+            hidden: Tensor = self.bert.to(device)(prepared.ids.to(device), prepared.real.to(device)).float()
+        return hidden.cpu()
 
 
 class MultilingualEncoder(TransformerEncoder):

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from encoders.device import device_of
 from encoders.language.transformer import TransformerEncoder, quick_precision
 from encoders.text import clean
 from fusion.evaluation import binary_report
@@ -84,9 +86,11 @@ def distinct(
 
 
 def reader(kind: type[TransformerEncoder]) -> TransformerEncoder:
-    """The frozen model that reads the texts. Raises DependencyError where its package is absent."""
+    """The frozen model that reads the texts, on a GPU where there is one. Raises DependencyError where its package is
+    absent."""
+    device = device_of()
     try:
-        return kind(precision=quick_precision())
+        return kind(precision=quick_precision() if device.type == "cpu" else torch.float32).to(device)
     except ModuleNotFoundError as error:
         raise DependencyError(str(error)) from None
 

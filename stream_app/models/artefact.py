@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from xxhash import xxh3_64
 
+from encoders.device import device_of
 from fusion.checkpoint import MAX_BYTES, load_checkpoint
 from fusion.columnar_json import Fields, rows
 from fusion.errors import CheckpointError
@@ -159,11 +159,6 @@ def fits(new: Served, running: Served) -> None:
         raise RefusedError(
             "segments", f"{new.label}: {len(theirs.segments)} segments, users are in {len(ours.segments)}"
         )
-
-
-def device_of(name: str) -> torch.device:
-    """The torch device of the setting."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 def memory_of(model: FusedModel) -> int:

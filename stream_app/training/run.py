@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import torch
 
+from encoders.device import device_of
 from fusion.card import model_card
 from fusion.checkpoint import load_checkpoint, save_checkpoint
 from fusion.model import FusedModel, ModelConfig
@@ -59,10 +60,9 @@ class Order:
     def plan(self) -> Plan:
         """For the training itself."""
         plan = QUICK if self.quick else Plan()
-        device = ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
         given = {"epochs": self.epochs, "pretraining_epochs": self.pretraining}
         chosen = {name: value for name, value in given.items() if value is not None}
-        return replace(plan, seed=self.seed, device=device, **chosen)
+        return replace(plan, seed=self.seed, device=device_of(self.device).type, **chosen)
 
     @property
     def command(self) -> str:

@@ -6,29 +6,9 @@ import argparse
 import cProfile
 import pstats
 
-import numpy as np
-
-from fusion.recommender import ItemActivity, ItemIndex
 from fusion.scorer import Scorer
 from stream_app.evaluation.cost import measured
-from tests.fusion.shoppers import ACTIONS, shoppers
-
-
-def filled(index: ItemIndex, items: int = 10_000, visits: int = 60_000) -> list[int]:
-    """Fill the index with sessions over `items` items; their hashes."""
-    rng = np.random.default_rng(1)
-    hashes = rng.integers(1, 2**63, items).astype(np.uint64)
-    session = np.arange(visits) // 6
-    item = np.concatenate([np.arange(items), (rng.zipf(1.3, visits - items) * 7 + session[items:]) % items])
-    activity = ItemActivity.of(
-        np.array([f"item-{i}" for i in item], object),
-        hashes[item],
-        session=(session + 1).astype(np.uint64),
-        event_time_ms=1_700_000_000_000 + np.arange(visits) * 100,
-        strength=np.ones(visits, np.uint8),
-    )
-    index.append(1, activity)
-    return hashes.tolist()
+from tests.fusion.shoppers import ACTIONS, filled, shoppers
 
 
 def main() -> None:

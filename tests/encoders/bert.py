@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-WIDTH, WORDS = 24, 30
+WIDTH, WORDS = 48, 30
 
 
 def tiny_weights(*, layers: int = 2) -> dict[str, torch.Tensor]:

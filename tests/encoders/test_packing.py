@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from encoders.graphs import Graphs, Staging
 from encoders.language.bert import Bert, Shape
+from encoders.language.packed_layers import spans
 from encoders.language.packing import SIZES, Bucket, buckets, chosen, opened, pack, portions
 from encoders.language.quick_bert import QuickBert, able
 from encoders.language.transformer import TransformerEncoder, padded
@@ -51,12 +52,14 @@ def test_what_is_packed_can_be_unpacked(lengths: list[int]) -> None:
         bucket = chosen(int(mine.sum()), len(mine), buckets(LONGEST, TINY))
         row: NDArray[np.int32] = np.full(bucket.numbers, -9, np.int32)  # what an earlier batch may have left
         pack(flat[end - mine.sum() : end], mine, bucket, row)
-        tokens, place, edges = (part.numpy() for part in opened(torch.from_numpy(row), bucket))
+        tokens, edges = (part.numpy() for part in opened(torch.from_numpy(row), bucket))
         assert edges[0] == 0
         assert edges[-1] == bucket.tokens, "the padding fills the bucket"
         assert np.diff(edges).min() >= 0
         assert np.diff(edges).max() <= LONGEST, "no padding is longer than a text may be"
-        assert (place == np.concatenate([np.arange(length) for length in np.diff(edges)])).all()
+        start, end = (part.numpy() for part in spans(torch.from_numpy(edges), bucket.tokens))
+        assert (start == np.repeat(edges[:-1], np.diff(edges))).all()
+        assert (end == np.repeat(edges[1:], np.diff(edges))).all()
         assert (tokens[mine.sum() :] == 0).all()
         found += [tokens[a:b].tolist() for a, b in pairwise(edges[: len(mine) + 1])]
     assert found == ids

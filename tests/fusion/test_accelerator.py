@@ -117,11 +117,12 @@ def test_a_value_comes_and_goes_in_one_copy() -> None:
         "e": torch.arange(7, dtype=torch.int8),
     }
     staging = Staging(CPU)
-    for found in (sent(value, staging), refilled(value, iter(unpacked(packed(leaves(value)), leaves(value))))):
+    there, back = sent(value, staging), refilled(value, iter(unpacked(packed(leaves(value)), leaves(value))))
+    for found in (there, back):
         assert found["a"][1][1] == 3
         for ours, theirs in zip(leaves(found), leaves(value), strict=True):
-            assert ours.dtype == theirs.dtype
-            assert torch.equal(ours, theirs)
+            assert ours.dtype == (torch.int32 if found is there and theirs.dtype == torch.int64 else theirs.dtype)
+            assert torch.equal(ours, theirs.to(ours.dtype))
     assert leaves(sent({"none": torch.zeros(0)}, staging))[0].shape == (0,)
     assert leaves(mapped(value, lambda tensor: tensor + tensor))[0].tolist() == [0, 2, 4, 6, 8]
 

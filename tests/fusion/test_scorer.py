@@ -16,9 +16,8 @@ from fusion.errors import NotFiniteError
 from fusion.features import NO_ACTION, NO_TRACK, FeatureBatch, PredictionBatch
 from fusion.heads import HEADS
 from fusion.scorer import Scorer
-from tests.benchmarks.scorer import filled
 from tests.fusion.rendering import outputs
-from tests.fusion.shoppers import ACTIONS, photo, shoppers
+from tests.fusion.shoppers import ACTIONS, filled, photo, shoppers
 
 PER_USER = ("history_item", "history_action", "history_time_ms")
 
