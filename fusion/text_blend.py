@@ -29,8 +29,6 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "characters": Convolution,
     "tuned": Tuned,
 }
-MEMBERS = {"tuned": 4}
-"""Of views that take long to learn: on so many of the PARTS."""
 _CHARACTERS_AT_ONCE = 8192
 
 
@@ -139,18 +137,15 @@ class TextBlend:
         self.grams.fit(seen.fields)
         self.scale.fit(seen.meaning)
         formed, targets = self._formed(seen), asked(label, grade)
-        logits = np.full((len(label), len(formed), targets.shape[1]), np.nan)
+        logits = np.empty((len(label), len(formed), targets.shape[1]))
         self.members = {name: [] for name in formed}
         parts = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
         for number, (known, held) in enumerate(parts):
             for column, (name, view) in enumerate(formed.items()):
-                if number >= MEMBERS.get(name, PARTS):
-                    continue
                 model = MODELS[name](self.seed + number).fit(view[known], targets[known])
                 logits[held, column] = model.decision_function(view[held])
                 self.members[name].append(model)
-        every = ~np.isnan(logits).any((1, 2))
-        self.both.fit(logits[every].reshape(int(every.sum()), -1), label[every])
+        self.both.fit(logits.reshape(len(label), -1), label)
         return self
 
     def verdict(self, seen: Views) -> Verdict:

@@ -141,7 +141,10 @@ def scoring(device: torch.device, quick: bool) -> dict[str, Any]:
     scorer = Scorer.load(device=device.type, actions=ACTIONS)
     if scorer._accelerator is None:
         scorer._accelerator = Accelerator(scorer._net, device)
+    threads = torch.get_num_threads()
     plain = Scorer.load(device="cpu", actions=ACTIONS)
+    if device.type == "cuda":
+        torch.set_num_threads(threads)  # what the other way set them to would halve the rate of copies to the card
     hashes = filled(scorer.index, items=500 if quick else 10_000, visits=3_000 if quick else 60_000)
     filled(plain.index, items=500 if quick else 10_000, visits=3_000 if quick else 60_000)
     sizes = (1, 64) if quick else (1, 64, 512, 4_096, 16_384, 65_536)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from encoders.language.bert import Bert, Shape, UpperLayers
 from encoders.language.transformer import padded
-from fusion.text_blend import MEMBERS, PARTS, TextBlend, Views
+from fusion.text_blend import PARTS, TextBlend, Views
 from fusion.text_convolution import States
 from fusion.text_tuning import LAYERS, Read, Tuned
 from tests.encoders.bert import WORDS, tiny_weights
@@ -87,8 +87,7 @@ def test_a_blend_believes_them_on_the_parts_that_they_have_not_seen(bert: Bert) 
     seen = Views((np.full(800, "the shoes", object),), rng.normal(size=(800, 4)).astype(np.float32), read.states)
     early, late = np.arange(600), np.arange(600, 800)
     blend = TextBlend(analyzer="word", tuned=(bert, BELOW)).fit(seen.take(early), label[early])
-    assert {name: len(members) for name, members in blend.members.items()} == {
-        name: MEMBERS.get(name, PARTS) for name in ("spelling", "meaning", "order", "tuned")
-    }
+    names = ("spelling", "meaning", "order", "tuned")
+    assert {name: len(members) for name, members in blend.members.items()} == dict.fromkeys(names, PARTS)
     verdict = blend.verdict(seen.take(late))
     assert ((verdict.blend > 0.5) == label[late]).mean() > 0.85
