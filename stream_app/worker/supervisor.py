@@ -15,8 +15,10 @@ from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
-NO_RESTART = frozenset((0, 2))
-"""Ended as asked; wrong settings, which no restart mends."""
+TOLD = frozenset((0, -signal.SIGTERM, -signal.SIGINT))
+"""Ended as asked."""
+WRONG_SETTINGS = 2
+"""Which no restart mends."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S, STEADY_S = 0.2, 15.0, 10.0
 RESTARTS = "STREAM_APP_RESTARTS"
 INSTANCE = "STREAM_APP_BROKER__INSTANCE_ID"
@@ -42,10 +44,10 @@ def supervise(command: Sequence[str]) -> int:
         environment = {**os.environ, RESTARTS: str(restarts), INSTANCE: instance}
         child = subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
         code = child.wait()
-        if told.is_set():
-            return 0 if code in (0, -signal.SIGTERM, -signal.SIGINT) else abs(code)
-        if code in NO_RESTART:
-            return code
+        if code in TOLD:  # also by somebody else, and before the worker could heed it
+            return 0
+        if told.is_set() or code == WRONG_SETTINGS:
+            return abs(code)
         if time.monotonic() - started_s > STEADY_S:
             pause_s = FIRST_PAUSE_S
         restarts += 1

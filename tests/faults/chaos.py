@@ -102,8 +102,10 @@ class Chaos:
         worker = self._any()
         self.running.remove(worker)
         os.kill(await self._child(worker), signal.SIGTERM)
-        assert worker.process is not None
-        assert await asyncio.to_thread(worker.process.wait) == 0
+        process = worker.process
+        assert process is not None
+        await until(lambda: process.poll() is not None, deadline_s=RECOVERED_S)
+        assert process.returncode == 0
 
     async def freeze(self) -> None:
         """SIGSTOP for longer than the session of one that has tasks: the others take over, and the zombie must write

@@ -56,6 +56,15 @@ def test_sigterm_reaches_the_worker_and_ends_both(tmp_path: Path) -> None:
     assert told.read_text() == "told"
 
 
+def test_a_worker_told_to_end_by_somebody_else_is_not_started_again(tmp_path: Path) -> None:
+    """While it starts, nothing in it heeds the signal yet."""
+    script = "import os, signal, sys; open(sys.argv[1], 'a').write('x'); os.kill(os.getpid(), signal.SIGTERM)"
+    with supervised(script, str(tmp_path / "runs")) as process:
+        assert process.wait(30) == 0
+
+    assert (tmp_path / "runs").read_text() == "x"
+
+
 def test_the_worker_dies_with_its_supervisor(tmp_path: Path) -> None:
     with supervised(WAITING, str(tmp_path / "told")) as process:
         assert process.stdout is not None
