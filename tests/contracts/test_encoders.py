@@ -81,8 +81,10 @@ def test_every_encoder_file_is_registered() -> None:
     files = {path.stem for path in Path(encoders.__path__[0]).glob("*.py")} - {
         "__init__",
         "protocol",
+        "device",
         "linear",
         "look_back",
+        "look_back_kernel",
         "recurrence",
         "graphs",
         "tensors",
