@@ -156,7 +156,8 @@ def scoring(device: torch.device, quick: bool) -> dict[str, Any]:
         found["latency_ms_by_users"][str(size)] = latency_ms(
             lambda batch=batch, resident=resident: scorer.score(batch, resident=resident), device, quick
         )
-    found["through_score_users_per_s"] = rate(found["latency_ms_by_users"], sizes[-1])
+    slowest = found["latency_ms_by_users"][str(sizes[-1])]
+    found["through_score_users_per_s"] = round(sizes[-1] / slowest["p50"] * 1e3)
     found["users_fully_scored_per_s"], found["device_ms_by_users"] = {}, {}
     for size in sizes[-2:]:
         batch = shoppers(size, users=size, hashes=hashes)
@@ -173,11 +174,6 @@ def scoring(device: torch.device, quick: bool) -> dict[str, Any]:
         head: {"max": float(each.max()), "mean": float(each.mean())} for head, each in apart.items()
     }
     return found
-
-
-def rate(latency: dict[str, dict[str, float]], users: int) -> int:
-    """Users per second of calls that wait for each other."""
-    return round(users / latency[str(users)]["p50"] * 1e3)
 
 
 @torch.inference_mode()
