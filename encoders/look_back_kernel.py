@@ -9,8 +9,6 @@ from torch import Tensor
 
 from encoders.look_back import FADES_S, LOOKS
 
-SESSION_S, DAY_S, WEEK_S = FADES_S
-
 
 @triton.jit
 def _look_back(
