@@ -14,6 +14,7 @@ from encoders.linear import Linear
 from encoders.look_back import FADES_S, LOOKS, look_around, look_back
 from encoders.protocol import VECTOR, Encoded
 from encoders.recurrence import FEW, recur
+from encoders.scratch import Scratch, room
 
 STATE = 128
 ITEM_ROWS = 4096
@@ -69,6 +70,8 @@ class BehaviorEncoder(nn.Module):
     """
 
     size = STATE + 2 * VECTOR
+    scratch: Scratch | None = None
+    """Where large arrays lie while nothing is learned, the answer too: it holds until the next one."""
 
     def __init__(self, actions: int, numerics: int) -> None:
         super().__init__()
@@ -143,7 +146,9 @@ class BehaviorEncoder(nn.Module):
         )
         token = self.token(token, then="relu")  # (n, 128)
         state = self.recur(token, prepared)  # (n, 128)
-        vector = torch.cat([state, *self.look_back(torch.cat([state, token], -1), prepared)], -1)
+        asked = torch.cat([state, token], -1, out=room(self.scratch, "asked", n, 2 * STATE))
+        told = self.look_back(asked, prepared)
+        vector = torch.cat([state, *told], -1, out=room(self.scratch, "vector", n, self.size))
         seen = (prepared.look_action > 0).sum(-1)
         return Encoded(vector, seen > 0, torch.log1p(seen.float()) / 3.5)
 
@@ -154,7 +159,7 @@ class BehaviorEncoder(nn.Module):
 
     def recur(self, token: Tensor, steps: Steps) -> Tensor:
         """The GRU over every user's events, all users abreast: (n, 128), quantised after each step."""
-        inward = self.inward(token)[steps.order]  # (n, 384)
+        inward = self.inward(token[steps.order], scratch=self.scratch)  # (n, 384)
         kept = torch.exp(-F.softplus(self.decay) * torch.log1p(steps.gap_s / 60)[steps.order, None])
         state = steps.state[steps.users].float() / 127  # (u, 128)
         states: list[Tensor] = []
@@ -163,8 +168,9 @@ class BehaviorEncoder(nn.Module):
         sizes = [*steps.active[:wide], sum(steps.active[wide:])]
         for x, keep in zip(torch.split(inward, sizes)[:wide], torch.split(kept, sizes)[:wide], strict=True):
             before = state[: len(x)] * keep
-            h = self.across(before)
-            gates = (x[:, : 2 * STATE] + h[:, : 2 * STATE]).sigmoid_()
+            h = self.across(before, scratch=self.scratch)
+            both = x[:, : 2 * STATE], h[:, : 2 * STATE]
+            gates = torch.add(*both, out=both[1] if quick else None).sigmoid_()
             reset, update = gates.chunk(2, -1)
             new = torch.addcmul(x[:, 2 * STATE :], reset, h[:, 2 * STATE :]).tanh_()
             state = stepped(torch.lerp(new, before, update))

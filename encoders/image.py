@@ -19,6 +19,8 @@ from encoders.protocol import VECTOR, Encoded
 PIXELS = 40
 FEWEST = 4
 """Pictures are filled up to a multiple of this: see `encoders.linear`."""
+AT_ONCE = 8
+"""Pictures of one pass on a CPU: what the first layer makes of them fits its cache."""
 MAX_PIXELS = 16_000_000
 MAX_EMBEDDING = 8192
 GIVEN_CONFIDENCE = 0.5
@@ -107,13 +109,20 @@ class ImageEncoder(nn.Module):
 
     def look(self, pixels: Tensor) -> Tensor:
         """The CNN: (p, 3, 40, 40) uint8 or 0..1 float to (p, 64)."""
+        if pixels.device.type == "cpu" and not torch.is_grad_enabled():
+            pooled = torch.cat([self._pooled(some) for some in torch.split(pixels, AT_ONCE)])
+        else:
+            pooled = self._pooled(pixels)
+        return F.normalize(self.out(pooled), dim=-1)
+
+    def _pooled(self, pixels: Tensor) -> Tensor:
+        """(p, 192): the mean and the peak of each map."""
         count = len(pixels)
         if pixels.device.type == "cpu" and not torch.is_grad_enabled():
             pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, filled(count, FEWEST) - count))
         x = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
         maps = self.features(x - 0.5)[:count]  # (p, 96, 5, 5)
-        pooled = torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], -1)
-        return F.normalize(self.out(pooled), dim=-1)
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], -1)
 
 
 def block(inner: int, outer: int) -> tuple[nn.Module, ...]:

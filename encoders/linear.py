@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoders.scratch import Scratch, room
+
 Then = Literal["none", "relu", "gelu"]
 """What comes after the product, in the same pass where that can be."""
 
@@ -34,13 +36,19 @@ TRIED, TURNS = (512, 128), 15
 class Linear(nn.Linear):
     """x (n, in) to (n, out)."""
 
-    def forward(self, x: Tensor, then: Then = "none") -> Tensor:
-        """oneDNN where nothing is learned, there is enough to do, and it is the quicker one, else the default."""
+    def forward(self, x: Tensor, then: Then = "none", *, scratch: Scratch | None = None) -> Tensor:
+        """oneDNN where nothing is learned, there is enough to do, and it is the quicker one, else the default.
+
+        With `scratch` the answer lies there, if the default made it.
+        """
         plain = torch.is_grad_enabled() or x.device.type != "cpu" or not onednn_pays()
         few = len(x) * self.out_features < WORTH and then != "gelu"
-        if plain or few or filled(len(x)) != len(x) >= MOST_FILLED:
+        if not (plain or few or filled(len(x)) != len(x) >= MOST_FILLED):
+            return onednn(x, self.weight, self.bias, then)
+        out = room(scratch, self, len(x), self.out_features)
+        if out is None:
             return _after(F.linear(x, self.weight, self.bias), then)
-        return onednn(x, self.weight, self.bias, then)
+        return _after(torch.addmm(self.bias, x, self.weight.t(), out=out), then)
 
 
 def onednn(x: Tensor, weight: Tensor, bias: Tensor, then: Then) -> Tensor:

@@ -15,6 +15,7 @@ from encoders.behavior import STATE, BehaviorEncoder
 from encoders.image import ImageEncoder
 from encoders.linear import Linear
 from encoders.protocol import VECTOR, Encoded, quantise, quantised
+from encoders.scratch import Scratch, room
 from encoders.text import TextEncoder
 from encoders.voice import VoiceEncoder
 from fusion.blending import gated_sum
@@ -104,6 +105,9 @@ class Views(NamedTuple):
 class Fusion(nn.Module):
     """A gated sum over the present slots and an MLP; an absent slot adds its learned token instead."""
 
+    scratch: Scratch | None = None
+    """Where the views' vectors lie while nothing is learned, until the next ones."""
+
     def __init__(self) -> None:
         super().__init__()
         sizes = [STATE, VECTOR, VECTOR, VECTOR, VECTOR]
@@ -126,7 +130,8 @@ class Fusion(nn.Module):
             ],
             -1,
         )
-        vectors = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)
+        held = room(self.scratch, "vectors", len(logits), len(SLOTS), FUSED)
+        vectors = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1, out=held)
         return Views(vectors, logits, slots.present, slots.meta)
 
     def blend(self, views: Views, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from encoders.device import device_of
+from encoders.scratch import Scratch
 from encoders.tensors import fetched
 from fusion.accelerator import Accelerator
 from fusion.checkpoint import load_checkpoint
@@ -62,6 +63,8 @@ class Scorer:
     ) -> None:
         self._net = model.to(device).eval()
         self._net.image.to(memory_format=torch.channels_last)  # convolutions take a third of the time so
+        if device.type == "cpu":
+            model.behavior.scratch = model.fusion.scratch = Scratch()
         self._device = device
         self._accelerator = Accelerator(model, device) if device.type != "cpu" else None
         self._k = recommendations

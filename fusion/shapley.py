@@ -25,6 +25,8 @@ Floats = NDArray[np.float32]
 ANSWERS = ("purchase", "churn", "next_action", "sentiment", "anomaly")
 """The heads whose probabilities are divided among the modalities."""
 TEXT, VOICE = MODALITIES.index("text"), MODALITIES.index("voice")
+AT_ONCE = 2_048
+"""Coalitions of one call on a CPU: more of them make arrays so large that each is mapped anew."""
 TRACE = 1e-9
 """Of every present modality, so that one which moves nothing is still listed, and all of them share evenly then."""
 BITS = (np.arange(MASKS)[:, None] >> np.arange(len(MODALITIES)) & 1).astype(np.bool_)
@@ -65,11 +67,17 @@ class Shapley:
         return shares
 
     def _answers(self, views: Views, fused: Fused, spoken: NDArray[np.bool_], groups: list[tuple[int, Ints]]) -> Floats:
-        """(1 + m, answers): with nobody, then every coalition of every group by its rows; one batch."""
-        device = views.present.device
+        """(1 + m, answers): with nobody, then every coalition of every group by its rows."""
         own = np.concatenate([np.zeros(1, np.int64), *(np.tile(rows, len(coalitions(mask))) for mask, rows in groups)])
         masks = np.concatenate([np.zeros(1, np.int64), *(coalitions(mask).repeat(len(rows)) for mask, rows in groups)])
         said = np.where(spoken[own], BITS[masks, VOICE], BITS[masks, TEXT])
+        size = AT_ONCE if views.present.device.type == "cpu" else len(own)
+        pieces = [slice(at, at + size) for at in range(0, len(own), size)]
+        return np.concatenate([self._piece(views, fused, own[at], masks[at], said[at]) for at in pieces])
+
+    def _piece(self, views: Views, fused: Fused, own: Ints, masks: Ints, said: NDArray[np.bool_]) -> Floats:
+        """(m, answers) for coalitions (m,) of the events `own`, whose opinion counts where `said`."""
+        device = views.present.device
         at, mask, slots, acted, says = (
             torch.from_numpy(part).to(device) for part in (own, masks, SLOTS[masks], BITS[masks, :1], said)
         )

@@ -87,6 +87,7 @@ def test_every_encoder_file_is_registered() -> None:
         "look_back_kernel",
         "recurrence",
         "graphs",
+        "scratch",
         "tensors",
     }
     assert files == set(ENCODERS) == set(SAMPLES)

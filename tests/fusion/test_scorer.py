@@ -100,6 +100,24 @@ def test_all_fifteen_masks(scorer: Scorer, mask: tuple[bool, ...]) -> None:
     assert all(output is not None for name, each in said.items() if name != "sentiment" for output in each)
 
 
+def test_an_answer_stays_what_it_is_when_others_follow(scorer: Scorer) -> None:
+    batch, other = (shoppers(300, users=30, seed=seed, words=0.3) for seed in (5, 6))
+    first = scorer.score(batch)
+    before = {name: {key: value.copy() for key, value in each.items()} for name, each in first.columns.items()}
+    shares, carried = first.modalities.copy(), first.carried.copy()
+    scorer.score(other)
+    again = Scorer.load(device="cpu", actions=ACTIONS)  # whose arrays nothing has been in
+    filled(again.index, items=500, visits=3000)
+    anew = again.score(batch)
+    for head, columns in before.items():
+        for name, column in columns.items():
+            np.testing.assert_array_equal(first.columns[head][name], column)
+            if column.dtype.kind == "f":
+                np.testing.assert_allclose(anew.columns[head][name], column, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(first.modalities, shares)
+    np.testing.assert_array_equal(first.carried, carried)
+
+
 def test_an_empty_batch_works(scorer: Scorer) -> None:
     answer = scorer.score(shoppers(0, users=1))
     assert len(answer) == 0
