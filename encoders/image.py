@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from encoders.linear import filled
 from encoders.protocol import VECTOR, Encoded
 
 PIXELS = 40
-FEWEST = 4
-"""Pictures are filled up to a multiple of this: see `encoders.linear`."""
 AT_ONCE = 8
-"""Pictures of one pass on a CPU: what the first layer makes of them fits its cache."""
+"""Pictures of one pass on a CPU: what the first layer makes of them fits its cache, and sizes come again (see
+`encoders.linear`)."""
 MAX_PIXELS = 16_000_000
 MAX_EMBEDDING = 8192
 GIVEN_CONFIDENCE = 0.5
@@ -117,11 +115,8 @@ class ImageEncoder(nn.Module):
 
     def _pooled(self, pixels: Tensor) -> Tensor:
         """(p, 192): the mean and the peak of each map."""
-        count = len(pixels)
-        if pixels.device.type == "cpu" and not torch.is_grad_enabled():
-            pixels = F.pad(pixels, (0, 0, 0, 0, 0, 0, 0, filled(count, FEWEST) - count))
         x = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        maps = self.features(x - 0.5)[:count]  # (p, 96, 5, 5)
+        maps = self.features(x - 0.5)  # (p, 96, 5, 5)
         return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], -1)
 
 

@@ -84,9 +84,9 @@ def _least_s(call: Callable[[], Tensor]) -> float:
     return min(took)
 
 
-def filled(rows: int, least: int = LEAST_ROWS) -> int:
+def filled(rows: int) -> int:
     """Rows to compute for so many, at least one."""
-    step = max(least, (1 << (rows - 1).bit_length()) >> 3)
+    step = max(LEAST_ROWS, (1 << (rows - 1).bit_length()) >> 3)
     return -(-rows // step) * step
 
 

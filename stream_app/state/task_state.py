@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
@@ -89,6 +89,11 @@ class TaskState:
     @alone
     def __contains__(self, user: bytes) -> bool:
         return self._users.find(user) is not None
+
+    @alone
+    def strangers(self, users: Collection[bytes]) -> list[bytes]:
+        """Those of distinct users that are not here."""
+        return [user for user in users if self._users.find(user) is None]
 
     @property
     def touched(self) -> bool:

@@ -18,7 +18,7 @@ from stream_app.loop_thread import LoopThread
 from stream_app.records import OutputColumns, OutputRecord
 from stream_app.settings import Broker
 from stream_app.transport.connection import DENIED, client_options, compression, failure
-from stream_app.transport.packing import pack, pack_columns
+from stream_app.transport.packing import compress_lightly, pack, pack_columns
 
 T = TypeVar("T")
 
@@ -84,6 +84,7 @@ class TaskProducer:
 
     async def _start(self) -> None:
         broker = self._broker
+        compress_lightly()
         self._producer = AIOKafkaProducer(
             transactional_id=self._id,
             transaction_timeout_ms=broker.transaction_timeout_ms,

@@ -460,10 +460,9 @@ class Pipeline:
         direct = events.source_input < len(self._names.inputs)
         wrong = np.fromiter((r.key for r in records), object, len(records)) != events.user
         if self._partitions > 1:
-            for i in np.flatnonzero(~wrong & direct).tolist():
-                user = events.user[i]
-                if user not in self.state and partition_of(user, self._partitions) != self._number:
-                    wrong[i] = True
+            new = self.state.strangers(set(events.user[~wrong & direct].tolist()))
+            if lost := {user for user in new if partition_of(user, self._partitions) != self._number}:
+                wrong |= np.fromiter((user in lost for user in events.user), bool, len(wrong))
         stray: NDArray[np.bool_] = wrong & direct
         return stray
 
