@@ -22,7 +22,7 @@ from stream_app.worker.isolation import Scored, isolate
 
 MOST_EVENTS = 2_048
 """Of one call; twice as many cost 6 % less each, and take twice the memory at a time."""
-AT_ONCE_S = 0.2
+AT_ONCE_S = 0.4
 """CPU of a call, as far as the last ones tell, up to which it is made on the event loop. On a thread beside it a model
 of hundreds of small operations waits for the interpreter's lock before each: 50 ms of work took 400."""
 FIRST_S = 50e-6
