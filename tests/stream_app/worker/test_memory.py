@@ -62,3 +62,22 @@ assert kept < 10e6, kept
 @pytest.mark.skipif(trimmer() is None, reason="no glibc")
 def test_large_arrays_leave_no_holes() -> None:
     subprocess.run([sys.executable, "-c", LARGE], check=True, timeout=60)
+
+
+PAGES = """
+from fusion.scorer import Scorer
+from stream_app.worker.memory import keep_large_apart
+from tests.benchmarks.scorer import pages
+from tests.fusion.shoppers import ACTIONS, filled, shoppers
+
+keep_large_apart()
+scorer = Scorer.load(device="cpu", actions=ACTIONS)
+hashes = filled(scorer.index, items=500, visits=3_000)
+found = pages(scorer, [shoppers(2_048, seed=seed, hashes=hashes, words=0.2) for seed in range(3)])
+assert found < 0.5, found
+"""
+
+
+@pytest.mark.skipif(trimmer() is None, reason="no glibc")
+def test_a_batch_is_scored_in_memory_that_the_last_one_used() -> None:
+    subprocess.run([sys.executable, "-c", PAGES], check=True, timeout=120)
