@@ -16,7 +16,7 @@ TRIM_S = 30.0
 LARGE = 5 << 18
 """Bytes from which an array is mapped on its own and unmapped when freed. glibc raises its threshold to the largest
 array that was freed (up to 32 MiB), so that soon all of them lie in the heap, among what lives longer. Above what the
-model makes of 2,048 events and 128 to 143 numbers each: mapping those for every batch took a quarter of scoring."""
+model makes of 2,048 events and 128 to 143 numbers each: mapping those for every batch took a fifth of scoring."""
 TOP = 64 << 20
 """Bytes that stay free at the end of the heap, as they do where glibc chooses: less is given back and faulted in again
 with every batch."""
