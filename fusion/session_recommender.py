@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from encoders.device import quick_precision
 from fusion.session_counts import Habits, Successions, Transitions, popularity
 from fusion.session_encoder import EncoderSettings, SessionEncoder
 from fusion.session_knn import KnnSettings, SessionKnn
@@ -160,8 +161,9 @@ class Answers:
             back = end[:, None] - torch.arange(looks)
             self.asked[case] = asked[each, end]
             self.gain[case] = torch.where(back < 0, 0, gain[each, end].gather(1, back.clamp(min=0)))
-        self.logits = self.asked.bfloat16() @ self.table.bfloat16().T  # (n, V + 1)
-        self.logits.scatter_add_(1, self.seen, self.gain.bfloat16())
+        kind = quick_precision()
+        self.logits = self.asked.to(kind) @ self.table.to(kind).T  # (n, V + 1)
+        self.logits.scatter_add_(1, self.seen, self.gain.to(kind))
         self.logits[:, 0] = -1e4
         self._whole = torch.cat([part.float().logsumexp(1) for part in torch.split(self.logits, 512)])
 

@@ -1,4 +1,5 @@
-"""The loss of retrieval over a whole catalogue, in bfloat16 where the scores are: three products and one softmax."""
+"""The loss of retrieval over a whole catalogue: three products and one softmax. The scores are in bfloat16 where the
+processor multiplies it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from encoders.device import quick_precision
 
 
 class _Softmax(torch.autograd.Function):
@@ -15,15 +18,16 @@ class _Softmax(torch.autograd.Function):
     def forward(
         ctx: Any, asked: Tensor, table: Tensor, seen: Tensor, gain: Tensor, target: Tensor, weight: Tensor
     ) -> Tensor:
-        narrow, rows = asked.bfloat16(), table.bfloat16()
-        p = (narrow @ rows.T).scatter_add_(1, seen, gain.bfloat16()).softmax(-1)  # (n, V)
+        kind = quick_precision()
+        narrow, rows = asked.to(kind), table.to(kind)
+        p = (narrow @ rows.T).scatter_add_(1, seen, gain.to(kind)).softmax(-1)  # (n, V)
         each = torch.arange(len(p))
         loss = -(p[each, target].float().clamp(min=1e-9).log() * weight).sum()
         p[each, target] -= 1
         weight = weight[:, None]
         ctx.save_for_backward(
             (p @ rows).float() * weight,
-            (p.T @ (narrow * weight.bfloat16())).float(),
+            (p.T @ (narrow * weight.to(kind))).float(),
             p.gather(1, seen).float() * weight,
         )
         return loss

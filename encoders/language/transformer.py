@@ -133,12 +133,6 @@ def loaded(
     return Bert(weights, shape._replace(read=layers)).to(precision), tokens
 
 
-def quick_precision() -> torch.dtype:
-    """bfloat16 where the processor multiplies it, several times as fast as float32; vectors differ by about 1 %."""
-    able: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
-
-
 def located(source: str) -> Path:
     """The folder or file of a source."""
     if source not in PACKAGES:

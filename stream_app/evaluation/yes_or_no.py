@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.device import device_of
-from encoders.language.transformer import TransformerEncoder, quick_precision
+from encoders.device import device_of, quick_precision
+from encoders.language.transformer import TransformerEncoder
 from encoders.text import clean
 from fusion.evaluation import binary_report
 from fusion.text_blend import TextBlend, Views, views
