@@ -4,7 +4,7 @@ A folder holds `train_sessions` (`items`, in time order) and perhaps `test_prefi
 them the last 5 % of the sessions are the test and train nothing. The mixture is fitted on the newest 5 % of what is
 left, before the encoders learn from those too.
 
-Takes about 5 minutes of one core for each seed of `yoochoose1_64`, and 7 of `diginetica`.
+Takes about 20 minutes of one core for each seed of `yoochoose1_64`, and of `diginetica`.
 """
 
 from __future__ import annotations
