@@ -27,6 +27,10 @@ class LoopThread:
         """What comes of it there."""
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
+    def begin(self, work: Coroutine[Any, Any, object]) -> None:
+        """Have it done there; nobody hears what comes of it."""
+        asyncio.run_coroutine_threadsafe(work, self._loop)
+
     async def stop(self) -> None:
         """End what is left on it, a connection just accepted for one, and the thread."""
         await self.run(_end_tasks())

@@ -45,7 +45,8 @@ class Broker(Section):
     request_timeout_ms: int = Field(15_000, ge=1_000)
     transaction_timeout_ms: int = Field(30_000, ge=5_000)
     fetch_max_wait_ms: int = Field(20, ge=1)
-    """How long the broker holds a fetch that finds nothing; small keeps latency down."""
+    """How long the broker holds a fetch that finds nothing, and how long fetches are apart; four times as long where
+    little comes. Small keeps latency down."""
     compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "zstd"
     """zstd: a fifth of lz4's time as the client does lz4, and half its bytes."""
 
@@ -74,7 +75,7 @@ class Pipeline(Section):
     """Between two small batches of a task: a transaction costs worker and broker about 6 ms of CPU however small."""
     pace_events: int = Field(64, ge=1)
     """So many events in all tasks of a worker do not wait for that: at 2,000 a second every 32 ms."""
-    pace_share: float = Field(0.6, gt=0, le=1)
+    pace_share: float = Field(0.8, gt=0, le=1)
     """Of the time, at most, a worker is busy with batches that are not full: events gather in the rest of it."""
     updates_ms: int = Field(250, ge=0)
     """Between a task's engagement records of windows that are still open; final ones go at once."""

@@ -13,6 +13,9 @@ import msgspec.json
 from stream_app.errors import SettingsError
 
 CHUNK = 500
+LINGER_S = 0.005
+"""Between two chunks that are not full, as Kafka's own producer waits (`linger.ms`, 5 since 4.0): at 2,000 records a
+second there were 900 requests, and they took the broker more than all else."""
 
 
 class Encoded(NamedTuple):
@@ -81,16 +84,17 @@ async def paced(
 
     A record that arrives out of event-time order is due at once, so disorder survives.
     """
-    started_s, ready = clock(), list[Encoded]()
+    started_s, again_s, ready = clock(), 0.0, list[Encoded]()
     first_ms = latest_ms = None
     for number, record in enumerate(stream):
         first_ms = record.time_ms if first_ms is None else first_ms
         latest_ms = record.time_ms if latest_ms is None else max(latest_ms, record.time_ms)
         due_s = started_s + speed.due_s(number, latest_ms - first_ms)
         if ready and (len(ready) >= chunk or due_s > clock()):
+            again_s = clock() + LINGER_S if len(ready) < chunk else 0.0
             yield ready
             ready = []
-        if (wait_s := due_s - clock()) > 0:
+        if (wait_s := max(due_s, again_s) - clock()) > 0:
             await sleep(wait_s)
         ready.append(record)
     if ready:

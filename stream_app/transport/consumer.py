@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
@@ -26,8 +27,11 @@ from stream_app.transport.eager import begun
 log = logging.getLogger(__name__)
 
 MAX_BATCH_RECORDS = 2_000
-FETCH_BYTES = 16 << 10
-"""A fetch waits `fetch_max_wait_ms` for so much: under load many small answers would cost more than their records."""
+FEW = 16
+"""Records of a turn below which there is little to do: the next turn waits, and a fetch, QUIET times as long."""
+QUIET = 4
+FRESH_S, STALE_S = 0.006, 0.010
+"""How long what was just asked for is waited for; how long that may take until more has come meanwhile."""
 
 
 class RecordBatch:
@@ -78,7 +82,6 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_records=app.conf.broker_max_poll_records,
             max_poll_interval_ms=3_600_000,  # the loop may restore for long; heartbeats tell whether we live
             max_partition_fetch_bytes=4 << 20,
-            fetch_min_bytes=FETCH_BYTES,
             fetch_max_wait_ms=broker.fetch_max_wait_ms,
             session_timeout_ms=broker.session_timeout_ms,
             heartbeat_interval_ms=broker.heartbeat_interval_ms,
@@ -127,6 +130,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return None
         return state.position, state.lso
 
+    def hold(self, wait_s: float) -> None:
+        """How long the broker is to hold a fetch that finds nothing, from the next one on."""
+        self._ensure_consumer()._fetcher._fetch_max_wait_ms = round(wait_s * 1000)
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's livelock check reads its own sensors, which count batches here."""
 
@@ -138,6 +145,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._in_flight: defaultdict[TP, deque[tuple[int, int]]] = defaultdict(deque)  # (first, last) offsets
         self.handed: defaultdict[TP, int] = defaultdict(int)  # batches handed on since the last seek
         self._positions = asyncio.Lock()  # of a fetch, which moves them, or of a seek
+        self._next_s = 0.0  # when the next turn is, monotonic
         self._rebalance = 0  # the number of the last one that began
         self._assigned = -1  # of the last one that said whose the partitions are
         self._sought = -1  # of the last one after which positions were sought: before that nothing may be fetched
@@ -157,9 +165,11 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ARG002 - faust's signature
-        """One fetch, cut into batches of one partition each."""
+        """What has come, cut into batches of one partition each."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
+        if (early_s := self._next_s - time.monotonic()) > 0:
+            await self.sleep(early_s)
         wanted = frozenset(tp for tp in self._get_active_partitions() if self.owner.accepts(tp))
         if not self.settled() or not wanted:  # an empty set would mean all
             await self.sleep(0.005)
@@ -168,7 +178,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             if not self.settled():
                 return
             rebalance = self._rebalance
-            fetched = await self._getmany(active_partitions=wanted, timeout=0.1)
+            fetched = await self._turn(wanted)
         if not fetched or self.should_stop:
             return
         for tp, records in fetched.items():
@@ -182,6 +192,26 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self._in_flight[tp].append((part[0].offset, part[-1].offset))
                 self.handed[tp] += 1
                 yield tp, message
+
+    async def _turn(self, wanted: frozenset[TP]) -> dict[TP, list[RecordLike]]:
+        """One fetch, and what has come since; turns are some time apart, so that few fetches bring much.
+
+        aiokafka asks for more as soon as what it has is taken, so that the first answer is as old as the last turn; and
+        while a batch is scored this loop sees no answer at all.
+        """
+        fetched: dict[TP, list[RecordLike]] = dict(await self._getmany(active_partitions=wanted, timeout=0.1))
+        brought, stale = sum(map(len, fetched.values())), bool(fetched)
+        while stale and brought < MAX_BATCH_RECORDS:
+            asked_s = time.monotonic()
+            for tp, records in (await self._getmany(active_partitions=wanted, timeout=FRESH_S)).items():
+                fetched[tp] = [*fetched.get(tp, ()), *records]
+                brought += len(records)
+            stale = time.monotonic() - asked_s > STALE_S
+        if brought < MAX_BATCH_RECORDS:
+            apart_s = self.app.broker_settings.fetch_max_wait_ms / 1000 * (QUIET if brought < FEW else 1)
+            self._thread.hold(apart_s)
+            self._next_s = time.monotonic() + (apart_s if brought else 0)
+        return fetched
 
     def settled(self) -> bool:
         """No rebalance is under way. Faust's own flags say so too early where one begins while the last one ends."""

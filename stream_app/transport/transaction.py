@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -27,6 +27,8 @@ Packed = list[tuple[str, int, list[BatchBuilder]]]
 BATCH_BYTES = 512 << 10
 RETRY_MS = 5
 """Before a question is asked again: most often the transaction before it is still being marked as committed."""
+ALIKE = 4
+"""Transactions whose partitions the next one is taken to write to: one that it does not costs a marker."""
 AWAY_S = 0.1
 """Before anything more is asked of a broker that no connection leads to: one that starts needs the processor itself."""
 
@@ -50,6 +52,9 @@ class TaskProducer:
         self._thread = thread
         self._id = f"{group}-task-{partition}"
         self._started = False
+        self._turn = asyncio.Lock()
+        self._opened = False
+        self._written: deque[frozenset[TopicPartition]] = deque(maxlen=ALIKE)  # by the last transactions
 
     async def start(self) -> None:
         """Fence the previous owner. Raises DependencyError when the broker does not answer."""
@@ -71,6 +76,17 @@ class TaskProducer:
         for topic, keys, values in columns:
             packed.append((topic, self._partition, pack_columns(self._producer, keys, values, timestamp_ms=now_ms)))
         return packed
+
+    def open(self) -> None:
+        """Begin a transaction once the last one is through, for a `commit` that is sure to follow.
+
+        The broker is told, while there is nothing to write yet, of the group and of the partitions that the last ones
+        wrote to: two questions of five that `commit` need not wait for.
+        """
+        if self._thread is None:
+            self._opening = asyncio.create_task(self._open())
+        else:
+            self._thread.begin(self._open())
 
     async def commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         """Publish in one transaction; returns the offset of the first record per topic and partition, -1 unknown.
@@ -96,6 +112,7 @@ class TaskProducer:
             **client_options(broker),
         )
         _be_patient(self._producer.client)
+        self._join_early()
         self._started = True
         try:
             await self._producer.start()
@@ -103,11 +120,43 @@ class TaskProducer:
             await self._producer.stop()
             raise failure(error, "transactional producer", operation="WRITE", on=self._id) from error
 
+    def _join_early(self) -> None:
+        """Let aiokafka 0.14 add the group to a transaction that is opened, before it knows of offsets."""
+        manager = self._producer._txn_manager
+        asked = manager.consumer_group_to_add
+
+        def group() -> str | None:
+            early = self._opened and manager.is_in_transaction() and manager._txn_consumer_group is None
+            return self._group if early else asked()
+
+        manager.consumer_group_to_add = group
+
     async def _commit(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+        async with self._turn:
+            places = await self._write(packed, offsets)
+        self._written.append(frozenset(TopicPartition(*target) for target in places))
+        return places
+
+    async def _open(self) -> None:
+        async with self._turn:
+            manager = self._producer._txn_manager
+            if self._opened or manager.is_fatal_error():  # `commit` will meet the error
+                return
+            await self._producer.begin_transaction()
+            self._opened = True
+            for place in frozenset().union(*self._written):
+                manager.maybe_add_partition_to_txn(place)
+            manager.notify_task_waiter()
+
+    async def _write(self, packed: Packed, offsets: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
         producer = self._producer
         delivered: list[asyncio.Future[Any]] = []
         try:
-            await producer.begin_transaction()
+            if not self._opened:
+                await producer.begin_transaction()
+            elif (ended := producer._txn_manager.wait_for_transaction_end()).done():
+                ended.result()  # what it was opened for was refused
+            self._opened = False
             for topic, partition, builders in packed:
                 for builder in builders:
                     delivered.append(await producer.send_batch(builder, topic, partition=partition))

@@ -28,6 +28,9 @@ from stream_app.worker.routing import event_type_of
 log = logging.getLogger(__name__)
 
 Committed = Callable[[Publication], None]
+SMALL = 512
+"""Events of a batch that is sure to be through long before its transaction, begun with it, would time out: even where
+the model fails on each of them, and they are tried in ever smaller parts."""
 MERGE_S = 0.002
 """How often a batch that is due looks whether the inputs that it waits for have come."""
 
@@ -178,6 +181,8 @@ class Task:
                 self._working_ms = None if taken is None else oldest_ms
                 if taken is not None:
                     self._begin()
+                    if len(taken.records) <= SMALL:
+                        self._producer.open()
                     publication = await self.pipeline.run(taken, now_ms=_now_ms())
                     if publication.size < self._settings.batch_events:
                         self.rested_s = rested_s(self._settings, taken_s=self._taken_s, done_s=time.monotonic())
@@ -256,6 +261,7 @@ class Task:
         await self._settle()
         if publication is not None:
             self._commit = asyncio.create_task(self._publish(publication, taken.acks if taken else []))
+            await asyncio.sleep(0)  # it is on its way before the next batch is begun
 
     async def _settle(self) -> None:
         if self._commit is not None:

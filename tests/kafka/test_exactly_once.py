@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -92,6 +93,56 @@ async def test_a_task_that_has_another_owner_says_so_wherever_its_client_meets_t
         await zombie.stop()
         await owner.stop()
     assert [record.value for record in await system.read("predictions")] == [b"1", b"2"]
+
+
+async def test_an_opened_transaction_has_joined_group_and_partitions_before_it_is_written(system: System) -> None:
+    await system.create_topics()
+    names = system.names
+    producer = TaskProducer(system.settings.broker, group="early", partition=0)
+    asked: list[str] = []
+    await producer.start()
+    send = producer._producer.client.send
+
+    async def told(node: int, request: Any, **more: Any) -> Any:
+        asked.append(type(request).__name__)
+        return await send(node, request, **more)
+
+    producer._producer.client.send = told
+    try:
+        for value, joins in ((b"1", 1), (b"2", 1), (b"3", 0)):
+            asked.clear()
+            if not joins:
+                producer.open()
+                await until(lambda: {"AddPartitionsToTxnRequest", "AddOffsetsToTxnRequest"} <= set(asked))
+                asked.clear()
+            packed = producer.pack([OutputRecord(names.predictions, b"u", value)])
+            await producer.commit(packed, {(names.inputs[0], 0): int(value)})
+            assert asked.count("AddOffsetsToTxnRequest") == joins
+            assert bool(asked.count("AddPartitionsToTxnRequest")) == bool(joins)
+            assert asked.count("EndTxnRequest") == 1
+    finally:
+        await producer.stop()
+    assert [record.value for record in await system.read("predictions")] == [b"1", b"2", b"3"]
+
+
+async def test_an_opened_transaction_that_was_fenced_says_so_when_it_is_written(system: System) -> None:
+    await system.create_topics()
+    names, broker = system.names, system.settings.broker
+    zombie, owner = (TaskProducer(broker, group="opened", partition=0) for _ in range(2))
+    try:
+        await zombie.start()
+        record = OutputRecord(names.predictions, b"u", b"1")
+        await zombie.commit(zombie.pack([record]), {})
+        await owner.start()
+        zombie.open()
+        await until(lambda: zombie._producer._sender.sender_task.done())
+        with pytest.raises(StateError, match="another owner"):
+            await zombie.commit(zombie.pack([record]), {(names.inputs[0], 0): 1})
+        await owner.commit(owner.pack([record]), {(names.inputs[0], 0): 1})
+    finally:
+        await zombie.stop()
+        await owner.stop()
+    assert len(await system.read("predictions")) == 2
 
 
 @pytest.mark.timeout(240)

@@ -1,12 +1,14 @@
 """Encoding keys a record by its user; pacing keeps order and is never early."""
 
+from itertools import pairwise
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_app.errors import SettingsError
-from stream_app.producers.publish import Encoded, Speed, encode, event_time_ms, paced
+from stream_app.producers.publish import LINGER_S, Encoded, Speed, encode, event_time_ms, paced
 
 
 class Clock:
@@ -67,6 +69,12 @@ async def test_real_gaps_are_kept_and_sped_up() -> None:
 
 async def test_a_uniform_pace_ignores_event_time() -> None:
     assert await played([0, 9_000, 9_000], "2/s") == [(0, [0]), (0.5, [9_000]), (1.0, [9_000])]
+
+
+async def test_what_is_due_soon_after_goes_together() -> None:
+    sent = await played(list(range(100)), "1000/s")
+    assert len(sent) <= 0.1 / LINGER_S + 2
+    assert all(after - before > LINGER_S * 0.999 for (before, _), (after, _) in pairwise(sent))
 
 
 async def test_max_waits_for_nothing_and_cuts_chunks() -> None:
