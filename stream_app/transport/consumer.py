@@ -30,6 +30,8 @@ MAX_BATCH_RECORDS = 2_000
 FEW = 16
 """Records of a turn below which there is little to do: the next turn waits, and a fetch, QUIET times as long."""
 QUIET = 4
+AGAIN = 2
+"""Times, at most, that a turn asks for what has come since."""
 FRESH_S, STALE_S = 0.006, 0.010
 """How long what was just asked for is waited for; how long that may take until more has come meanwhile."""
 
@@ -200,13 +202,17 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         while a batch is scored this loop sees no answer at all.
         """
         fetched: dict[TP, list[RecordLike]] = dict(await self._getmany(active_partitions=wanted, timeout=0.1))
-        brought, stale = sum(map(len, fetched.values())), bool(fetched)
-        while stale and brought < MAX_BATCH_RECORDS:
+        brought = sum(map(len, fetched.values()))
+        for _ in range(AGAIN if fetched else 0):
+            if brought >= MAX_BATCH_RECORDS:
+                break
             asked_s = time.monotonic()
-            for tp, records in (await self._getmany(active_partitions=wanted, timeout=FRESH_S)).items():
+            more: Mapping[TP, list[RecordLike]] = await self._getmany(active_partitions=wanted, timeout=FRESH_S)
+            for tp, records in more.items():
                 fetched[tp] = [*fetched.get(tp, ()), *records]
                 brought += len(records)
-            stale = time.monotonic() - asked_s > STALE_S
+            if not more or time.monotonic() - asked_s < STALE_S:
+                break
         if brought < MAX_BATCH_RECORDS:
             apart_s = self.app.broker_settings.fetch_max_wait_ms / 1000 * (QUIET if brought < FEW else 1)
             self._thread.hold(apart_s)
