@@ -30,10 +30,17 @@ MAX_BATCH_RECORDS = 2_000
 FEW = 16
 """Records of a turn below which there is little to do: the next turn waits, and a fetch, QUIET times as long."""
 QUIET = 4
-AGAIN = 2
-"""Times, at most, that a turn asks for what has come since."""
-FRESH_S, STALE_S = 0.006, 0.010
-"""How long what was just asked for is waited for; how long that may take until more has come meanwhile."""
+WAIT_S, FRESH_S = 0.1, 0.006
+"""How long a turn waits for anything, and for what was just asked for."""
+STALE_S = 0.010
+"""Age of an answer, when it is seen, from which on more has come meanwhile."""
+Fetched = dict[TP, list[RecordLike]]
+"""Records by partition, each in order."""
+
+
+def size(fetched: Fetched) -> int:
+    """Records in it."""
+    return sum(map(len, fetched.values()))
 
 
 class RecordBatch:
@@ -132,6 +139,26 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return None
         return state.position, state.lso
 
+    async def fresh(self, wanted: frozenset[TP], fetched: Fetched, wait_s: float) -> float:
+        """Add to `fetched` what has come since; when that was, monotonic.
+
+        aiokafka asks for more as soon as what it has is taken, so that its first answer is as old as the last call:
+        what it asks for then is waited for too.
+        """
+        done_s: float = await self.call_thread(self._fresh, wanted, fetched, wait_s)
+        return done_s
+
+    async def _fresh(self, wanted: frozenset[TP], fetched: Fetched, wait_s: float) -> float:
+        consumer = self._ensure_consumer()
+        most = consumer._max_poll_records
+        for timeout in (wait_s, FRESH_S):
+            more: Fetched = await self._fetch_records(consumer, wanted, timeout=timeout, max_records=most)
+            for tp, records in more.items():
+                fetched[tp] = [*fetched.get(tp, ()), *records]
+            if not more or size(fetched) >= MAX_BATCH_RECORDS:
+                break
+        return time.monotonic()
+
     def hold(self, wait_s: float) -> None:
         """How long the broker is to hold a fetch that finds nothing, from the next one on."""
         self._ensure_consumer()._fetcher._fetch_max_wait_ms = round(wait_s * 1000)
@@ -195,25 +222,13 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
                 self.handed[tp] += 1
                 yield tp, message
 
-    async def _turn(self, wanted: frozenset[TP]) -> dict[TP, list[RecordLike]]:
-        """One fetch, and what has come since; turns are some time apart, so that few fetches bring much.
-
-        aiokafka asks for more as soon as what it has is taken, so that the first answer is as old as the last turn; and
-        while a batch is scored this loop sees no answer at all.
-        """
-        fetched: dict[TP, list[RecordLike]] = dict(await self._getmany(active_partitions=wanted, timeout=0.1))
-        brought = sum(map(len, fetched.values()))
-        for _ in range(AGAIN if fetched else 0):
-            if brought >= MAX_BATCH_RECORDS:
-                break
-            asked_s = time.monotonic()
-            more: Mapping[TP, list[RecordLike]] = await self._getmany(active_partitions=wanted, timeout=FRESH_S)
-            for tp, records in more.items():
-                fetched[tp] = [*fetched.get(tp, ()), *records]
-                brought += len(records)
-            if not more or time.monotonic() - asked_s < STALE_S:
-                break
-        if brought < MAX_BATCH_RECORDS:
+    async def _turn(self, wanted: frozenset[TP]) -> Fetched:
+        """One fetch, and what has come since; turns are some time apart, so that few fetches bring much."""
+        fetched: Fetched = {}
+        done_s = await self._thread.fresh(wanted, fetched, WAIT_S)
+        if 0 < size(fetched) < MAX_BATCH_RECORDS and time.monotonic() - done_s > STALE_S:
+            await self._thread.fresh(wanted, fetched, FRESH_S)  # this loop was at work meanwhile
+        if (brought := size(fetched)) < MAX_BATCH_RECORDS:
             apart_s = self.app.broker_settings.fetch_max_wait_ms / 1000 * (QUIET if brought < FEW else 1)
             self._thread.hold(apart_s)
             self._next_s = time.monotonic() + (apart_s if brought else 0)
