@@ -101,7 +101,7 @@ def run_soak(options: argparse.Namespace) -> dict[str, Any]:
     """Half of the capacity, for long."""
     from tests.benchmarks.soak import soak
 
-    told = (lambda _: None) if options.json else partial(print, file=sys.stderr, flush=True)
+    told = partial(print, file=sys.stderr, flush=True)
     ours = soak(minutes=options.minutes, partitions=options.partitions, rate=options.rate, told=told)
     return {"work": "soak", "ours": ours, "peers": {}}
 
