@@ -27,9 +27,10 @@ from stream_app.transport.eager import begun
 log = logging.getLogger(__name__)
 
 MAX_BATCH_RECORDS = 2_000
-FEW = 16
-"""Records of a turn below which there is little to do: the next turn waits, and a fetch, QUIET times as long."""
+FEW_PER_S = 300
+"""Records a second of which there are so few that small batches wait for their beat."""
 QUIET = 4
+"""Times as long between turns, and for a fetch that finds nothing, where so few come."""
 WAIT_S, FRESH_S = 0.1, 0.006
 """How long a turn waits for anything, and for what was just asked for."""
 STALE_S = 0.010
@@ -174,7 +175,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self._in_flight: defaultdict[TP, deque[tuple[int, int]]] = defaultdict(deque)  # (first, last) offsets
         self.handed: defaultdict[TP, int] = defaultdict(int)  # batches handed on since the last seek
         self._positions = asyncio.Lock()  # of a fetch, which moves them, or of a seek
-        self._next_s = 0.0  # when the next turn is, monotonic
+        self._turned_s = self._next_s = 0.0  # when the last turn was and when the next is, monotonic
         self._rebalance = 0  # the number of the last one that began
         self._assigned = -1  # of the last one that said whose the partitions are
         self._sought = -1  # of the last one after which positions were sought: before that nothing may be fetched
@@ -228,10 +229,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         done_s = await self._thread.fresh(wanted, fetched, WAIT_S)
         if 0 < size(fetched) < MAX_BATCH_RECORDS and time.monotonic() - done_s > STALE_S:
             await self._thread.fresh(wanted, fetched, FRESH_S)  # this loop was at work meanwhile
+        before_s, self._turned_s = self._turned_s, time.monotonic()
         if (brought := size(fetched)) < MAX_BATCH_RECORDS:
-            apart_s = self.app.broker_settings.fetch_max_wait_ms / 1000 * (QUIET if brought < FEW else 1)
+            quiet = brought < FEW_PER_S * (self._turned_s - before_s)
+            apart_s = self.app.broker_settings.fetch_max_wait_ms / 1000 * (self.app.quiet if quiet else 1)
             self._thread.hold(apart_s)
-            self._next_s = time.monotonic() + (apart_s if brought else 0)
+            self._next_s = self._turned_s + (apart_s if brought else 0)
         return fetched
 
     def settled(self) -> bool:
@@ -382,14 +385,17 @@ class BatchApp(faust.App):  # type: ignore[misc]
 
     BootStrategy = BootStrategy
     broker_settings: Broker
+    quiet: float
     owner: Owner
 
     def _new_transport(self) -> BatchTransport:
         return BatchTransport(self.conf.broker_consumer, self)
 
 
-def batch_app(name: str, broker: Broker, *, data_dir: str, max_poll_records: int = 8_000) -> BatchApp:
-    """The application; set `owner` before it starts."""
+def batch_app(
+    name: str, broker: Broker, *, data_dir: str, max_poll_records: int = 8_000, quiet: float = QUIET
+) -> BatchApp:
+    """The application; set `owner` before it starts. `quiet`: see QUIET."""
     app = BatchApp(
         name,
         broker=f"kafka://{broker.url.split(',')[0]}",
@@ -407,5 +413,5 @@ def batch_app(name: str, broker: Broker, *, data_dir: str, max_poll_records: int
         broker_session_timeout=broker.session_timeout_ms / 1000,
         Topic=BatchTopic,
     )
-    app.broker_settings = broker
+    app.broker_settings, app.quiet = broker, quiet
     return app

@@ -205,7 +205,7 @@ class WindowWorker:
         ]
         await admin.create(settings.broker, plans)
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        self._app = batch_app(settings.name, settings.broker, data_dir=str(settings.data_dir))
+        self._app = batch_app(settings.name, settings.broker, data_dir=str(settings.data_dir), quiet=1)
         self._app.owner = self
         topic = self._app.topic(
             settings.source, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
