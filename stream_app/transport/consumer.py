@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import aiokafka
@@ -31,8 +31,8 @@ FEW_PER_S = 300
 """Records a second of which there are so few that small batches wait for their beat."""
 QUIET = 4
 """Times as long between turns, and for a fetch that finds nothing, where so few come."""
-WAIT_S, FRESH_S = 0.1, 0.006
-"""How long a turn waits for anything, and for what was just asked for."""
+WAIT_S, FRESH_S = 0.1, 0.015
+"""How long a turn waits for anything, and, where much comes, for what was just asked for."""
 STALE_S = 0.010
 """Age of an answer, when it is seen, from which on more has come meanwhile."""
 Fetched = dict[TP, list[RecordLike]]
@@ -140,19 +140,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return None
         return state.position, state.lso
 
-    async def fresh(self, wanted: frozenset[TP], fetched: Fetched, wait_s: float) -> float:
-        """Add to `fetched` what has come since; when that was, monotonic.
+    async def fresh(self, wanted: frozenset[TP], fetched: Fetched, *waits_s: float) -> float:
+        """Add to `fetched` what comes within each of these times; when that was, monotonic.
 
         aiokafka asks for more as soon as what it has is taken, so that its first answer is as old as the last call:
-        what it asks for then is waited for too.
+        what it asks for then is worth a second wait.
         """
-        done_s: float = await self.call_thread(self._fresh, wanted, fetched, wait_s)
+        done_s: float = await self.call_thread(self._fresh, wanted, fetched, waits_s)
         return done_s
 
-    async def _fresh(self, wanted: frozenset[TP], fetched: Fetched, wait_s: float) -> float:
+    async def _fresh(self, wanted: frozenset[TP], fetched: Fetched, waits_s: Sequence[float]) -> float:
         consumer = self._ensure_consumer()
         most = consumer._max_poll_records
-        for timeout in (wait_s, FRESH_S):
+        for timeout in waits_s:
             more: Fetched = await self._fetch_records(consumer, wanted, timeout=timeout, max_records=most)
             for tp, records in more.items():
                 fetched[tp] = [*fetched.get(tp, ()), *records]
@@ -176,6 +176,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
         self.handed: defaultdict[TP, int] = defaultdict(int)  # batches handed on since the last seek
         self._positions = asyncio.Lock()  # of a fetch, which moves them, or of a seek
         self._turned_s = self._next_s = 0.0  # when the last turn was and when the next is, monotonic
+        self._again_s: tuple[float, ...] = ()  # what a turn waits for more, once there is something
         self._rebalance = 0  # the number of the last one that began
         self._assigned = -1  # of the last one that said whose the partitions are
         self._sought = -1  # of the last one after which positions were sought: before that nothing may be fetched
@@ -226,14 +227,15 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
     async def _turn(self, wanted: frozenset[TP]) -> Fetched:
         """One fetch, and what has come since; turns are some time apart, so that few fetches bring much."""
         fetched: Fetched = {}
-        done_s = await self._thread.fresh(wanted, fetched, WAIT_S)
+        done_s = await self._thread.fresh(wanted, fetched, WAIT_S, *self._again_s)
         if 0 < size(fetched) < MAX_BATCH_RECORDS and time.monotonic() - done_s > STALE_S:
-            await self._thread.fresh(wanted, fetched, FRESH_S)  # this loop was at work meanwhile
+            await self._thread.fresh(wanted, fetched, FRESH_S, *self._again_s)  # this loop was at work meanwhile
         before_s, self._turned_s = self._turned_s, time.monotonic()
         if (brought := size(fetched)) < MAX_BATCH_RECORDS:
             quiet = brought < FEW_PER_S * (self._turned_s - before_s)
             apart_s = self.app.broker_settings.fetch_max_wait_ms / 1000 * (self.app.quiet if quiet else 1)
             self._thread.hold(apart_s)
+            self._again_s = () if quiet else (FRESH_S,)
             self._next_s = self._turned_s + (apart_s if brought else 0)
         return fetched
 
