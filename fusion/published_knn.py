@@ -85,8 +85,8 @@ class Neighbors:
 
     def best(self, prefix: Sessions, k: int, rule: Rule) -> Rows:
         """(n, k) rows of the highest scores after each prefix, best first; 0 for none."""
-        length = np.repeat(prefix.length, prefix.length).astype(float)
-        position = np.arange(len(prefix.item)) - np.repeat(prefix.start[:-1], prefix.length) + 1.0
+        length: Floats = np.repeat(prefix.length, prefix.length).astype(np.float64)
+        position = (np.arange(len(prefix.item)) - np.repeat(prefix.start[:-1], prefix.length) + 1).astype(np.float64)
         found = np.zeros((len(prefix), k), np.int64)
         _best(
             self.sessions.item,
