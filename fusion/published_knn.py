@@ -80,6 +80,7 @@ class Neighbors:
         key = np.unique(sessions.item * len(sessions) + number)
         self.holders = key % len(sessions)  # (m,) of each item, oldest first
         self.start = np.searchsorted(key // len(sessions), np.arange(items + 2))  # (V + 2,)
+        self.distinct = np.bincount(self.holders, minlength=len(sessions))  # (s,) items of each session
         visits = np.bincount(sessions.item, minlength=items + 1).clip(1)
         self.rarity = np.log(len(sessions) / visits)  # (V + 1,)
 
@@ -93,6 +94,7 @@ class Neighbors:
             self.sessions.start,
             self.holders,
             self.start,
+            self.distinct,
             1 + rule.rarity * self.rarity,
             prefix.item,
             prefix.start,
@@ -114,6 +116,7 @@ def _best(
     start: Rows,
     holders: Rows,
     held: Rows,
+    distinct: Rows,
     rarity: Floats,
     asked: Rows,
     begins: Rows,
@@ -145,7 +148,7 @@ def _best(
                     similar[one] += own[at]
                     shared[one] = at
         if cosine:
-            similar /= np.sqrt((own[mine] ** 2).sum()) * np.sqrt((start[near + 1] - start[near]).astype(np.float64))
+            similar /= np.sqrt((own[mine] ** 2).sum()) * np.sqrt(distinct[near].astype(np.float64))
         else:
             similar /= len(mine)
         newest_first = np.argsort(-similar[::-1], kind="mergesort")[:neighbors]

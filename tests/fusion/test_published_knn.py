@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fusion.published_knn import PUBLISHED, Neighbors, Rule, fading, from_first, from_last, same
-from fusion.sessions import Sessions
+from tests.fusion.test_sessions import sessions_of
 
 ITEMS = 9
 lists = st.lists(st.lists(st.integers(0, ITEMS), min_size=1, max_size=6), min_size=1, max_size=12)
@@ -24,10 +24,6 @@ rules = st.builds(
 )
 
 
-def sessions_of(rows: list[list[int]]) -> Sessions:
-    return Sessions(np.concatenate(rows), np.concatenate([[0], np.cumsum([len(row) for row in rows])]))
-
-
 def scores(known: list[list[int]], prefix: list[int], rule: Rule) -> dict[int, float]:
     """Of every item that similar sessions hold."""
     length = np.array(float(len(prefix)))
@@ -37,7 +33,9 @@ def scores(known: list[list[int]], prefix: list[int], rule: Rule) -> dict[int, f
     similar = {}
     for number in near:
         shared = sum(weight[item] for item in last.keys() & set(known[number]))
-        whole = math.sqrt(sum(one**2 for one in weight.values()) * len(known[number])) if rule.cosine else len(last)
+        whole = (
+            math.sqrt(sum(one**2 for one in weight.values()) * len(set(known[number]))) if rule.cosine else len(last)
+        )
         similar[number] = shared / whole
     total: dict[int, float] = defaultdict(float)
     visits = np.bincount([item for row in known for item in row], minlength=ITEMS + 1)
