@@ -1,7 +1,8 @@
 """Session kNN as it was published, to be measured beside ours: what similar sessions of the training hold.
 
-S-KNN (Jannach & Ludewig 2017), V-SKNN (Ludewig & Jannach 2018, with the rarity of items of their later framework), and
-STAN (Garg et al. 2019) without its decay of old sessions, which a log without times does not allow.
+S-KNN (Jannach & Ludewig 2017), V-SKNN (Ludewig & Jannach 2018) and STAN (Garg et al. 2019), the last without its decay
+of old sessions, which a log without times does not allow. The last two may count rare items for more, as V-SKNN and
+V-STAN do in the authors' later framework.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ STAN = tuple(
     for rarity in (0.0, 5.0)
 )
 PUBLISHED = {"session_knn": S_KNN, "vector_session_knn": V_SKNN, "stan": STAN}
-"""What is tried of each kind; the first is as its authors set it, or near."""
+"""What is tried of each kind, around its authors' settings."""
 
 
 class Neighbors:
@@ -143,8 +144,8 @@ def _best(
         similar, shared = np.zeros(len(near)), np.zeros(len(near), np.int64)
         for at in mine:
             for session in holders[held[asked[at]] : held[asked[at] + 1]]:
-                one = np.searchsorted(near, session)
-                if one < len(near) and near[one] == session:
+                if session >= near[0]:  # those before it are not in the sample, all others are
+                    one = np.searchsorted(near, session)
                     similar[one] += own[at]
                     shared[one] = at
         if cosine:

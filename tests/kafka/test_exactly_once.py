@@ -75,7 +75,6 @@ async def test_nothing_is_lost_or_repeated_while_workers_die_join_and_leave(syst
     await survive(system, shoppers(12_000))
 
 
-@pytest.mark.timeout(120)
 @asynccontextmanager
 async def fenced(system: System) -> AsyncIterator[tuple[TaskProducer, TaskProducer]]:
     """The producer of a task that has published a prediction, and the one that has taken the task over."""
@@ -91,6 +90,7 @@ async def fenced(system: System) -> AsyncIterator[tuple[TaskProducer, TaskProduc
         await owner.stop()
 
 
+@pytest.mark.timeout(120)
 async def test_a_task_that_has_another_owner_says_so_wherever_its_client_meets_the_fence(system: System) -> None:
     names, broker = system.names, system.settings.broker
     async with fenced(system) as (zombie, owner):
