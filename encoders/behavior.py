@@ -13,8 +13,8 @@ from encoders.graphs import has_kernels
 from encoders.linear import Linear
 from encoders.look_back import FADES_S, LOOKS, look_around, look_back
 from encoders.protocol import VECTOR, Encoded
-from encoders.recurrence import FEW, recur
-from encoders.scratch import Scratch, room
+from encoders.recurrence import FEW, step, steps
+from encoders.scratch import Scratch, room, space
 
 STATE = 128
 ITEM_ROWS = 4096
@@ -157,40 +157,40 @@ class BehaviorEncoder(nn.Module):
         padding = 0 if torch.is_grad_enabled() else None
         return F.embedding_bag(rows, self.items.weight, mode="sum", padding_idx=padding)
 
-    def recur(self, token: Tensor, steps: Steps) -> Tensor:
+    def recur(self, token: Tensor, prepared: Steps) -> Tensor:
         """The GRU over every user's events, all users abreast: (n, 128), quantised after each step."""
-        inward = self.inward(token[steps.order], scratch=self.scratch)  # (n, 384)
-        kept = torch.exp(-F.softplus(self.decay) * torch.log1p(steps.gap_s / 60)[steps.order, None])
-        state = steps.state[steps.users].float() / 127  # (u, 128)
+        inward = self.inward(token[prepared.order], out=room(self.scratch, "inward", len(token), 3 * STATE))  # (n, 384)
+        kept = torch.exp(-F.softplus(self.decay) * torch.log1p(prepared.gap_s / 60)[prepared.order, None])
+        state = prepared.state[prepared.users].float() / 127  # (u, 128)
+        if not torch.is_grad_enabled() and token.device.type == "cpu":
+            return self.quick_steps(inward, kept, state, prepared.active)[prepared.place]
         states: list[Tensor] = []
-        quick = not torch.is_grad_enabled() and token.device.type == "cpu"
-        wide = sum(users > FEW for users in steps.active) if quick else len(steps.active)
-        sizes = [*steps.active[:wide], sum(steps.active[wide:])]
-        for x, keep in zip(torch.split(inward, sizes)[:wide], torch.split(kept, sizes)[:wide], strict=True):
+        for x, keep in zip(torch.split(inward, prepared.active), torch.split(kept, prepared.active), strict=True):
             before = state[: len(x)] * keep
-            h = self.across(before, scratch=self.scratch)
-            both = x[:, : 2 * STATE], h[:, : 2 * STATE]
-            gates = torch.add(*both, out=both[1] if quick else None).sigmoid_()
+            h = self.across(before)
+            gates = (x[:, : 2 * STATE] + h[:, : 2 * STATE]).sigmoid()
             reset, update = gates.chunk(2, -1)
-            new = torch.addcmul(x[:, 2 * STATE :], reset, h[:, 2 * STATE :]).tanh_()
+            new = torch.addcmul(x[:, 2 * STATE :], reset, h[:, 2 * STATE :]).tanh()
             state = stepped(torch.lerp(new, before, update))
             states.append(state)
-        if wide < len(steps.active):
-            states.append(self.quick_tail(inward[-sizes[-1] :], kept[-sizes[-1] :], state, steps.active[wide:]))
-        return torch.cat(states)[steps.place] if states else token[:0]
+        return torch.cat(states)[prepared.place] if states else token[:0]
 
-    def quick_tail(self, inward: Tensor, kept: Tensor, state: Tensor, active: list[int]) -> Tensor:
-        """The last steps (m, 128), of so few users that one pass over memory is quicker."""
-        states = state.new_empty(len(inward), STATE)
-        recur(
-            inward.numpy(),
-            kept.numpy(),
-            self.across.weight.detach().numpy(),
-            self.across.bias.detach().numpy(),
-            np.array(active),
-            state[: active[0]].clone().numpy(),
-            states.numpy(),
-        )
+    def quick_steps(self, inward: Tensor, kept: Tensor, state: Tensor, active: list[int]) -> Tensor:
+        """The same (n, 128), in the order of the steps; the last ones, of few users, without a product of matrices."""
+        states = space(self.scratch, "states", len(inward), STATE)
+        if not active:
+            return states
+        before = state[: active[0]] * kept[: active[0]]
+        said, keep, left, made = (part.numpy() for part in (inward, kept, before, states))
+        wide, at = sum(users > FEW for users in active), 0
+        for users, following in zip(active[:wide], [*active[1:], 0], strict=False):
+            end = at + users
+            across = self.across(before[:users], out=room(self.scratch, "across", users, 3 * STATE))
+            step(said[at:end], across.numpy(), left, keep[end : end + following], made[at:end])
+            at = end
+        if wide < len(active):
+            weight, bias = self.across.weight.detach().numpy(), self.across.bias.detach().numpy()
+            steps(said[at:], keep[at:], weight, bias, np.array(active[wide:]), left, made[at:])
         return states
 
     def look_back(self, asked: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
@@ -249,8 +249,6 @@ class BehaviorEncoder(nn.Module):
 
 def stepped(state: Tensor) -> Tensor:
     """The state in whole 127ths, as it is carried, with the gradient of the original."""
-    if not torch.is_grad_enabled():
-        return (state * 127).round_().div_(127)
     return state + (torch.round(state * 127) / 127 - state).detach()
 
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encoders.scratch import Scratch, room
+from encoders import rational
 
 Then = Literal["none", "relu", "gelu"]
 """What comes after the product, in the same pass where that can be."""
@@ -25,8 +25,6 @@ WORTH = 12_288
 """Numbers to compute from which on oneDNN's kernel pays for its call: 96 rows of 128."""
 LEAST_ROWS = 16
 """Rows are filled up to a multiple of this, or of an eighth of the power of two above them."""
-MOST_ROWS = 1_024
-"""Of one call of GELU: whatever there is to do is done in powers of two up to this, the last of which overlap."""
 MOST_FILLED = 1_024
 """Rows from which on filling up, which copies them all, costs more than oneDNN's kernel saves."""
 TRIED, TURNS = (512, 128), 15
@@ -36,22 +34,33 @@ TRIED, TURNS = (512, 128), 15
 class Linear(nn.Linear):
     """x (n, in) to (n, out)."""
 
-    def forward(self, x: Tensor, then: Then = "none", *, scratch: Scratch | None = None) -> Tensor:
+    def forward(self, x: Tensor, then: Then = "none", *, out: Tensor | None = None) -> Tensor:
         """oneDNN where nothing is learned, there is enough to do, and it is the quicker one, else the default.
 
-        With `scratch` the answer lies there, if the default made it.
+        `out` (n, out): where the answer may lie, which is then lost with what comes there next.
         """
-        plain = torch.is_grad_enabled() or x.device.type != "cpu" or not onednn_pays()
-        few = len(x) * self.out_features < WORTH and then != "gelu"
-        if not (plain or few or filled(len(x)) != len(x) >= MOST_FILLED):
+        if self._onednn(x, then):
             return onednn(x, self.weight, self.bias, then)
-        out = room(scratch, self, len(x), self.out_features)
+        if then == "gelu" and quick(x):
+            made = torch.mm(x, self.weight.t(), out=out)
+            rational.gelu_of_sum(made.numpy(), self.bias.detach().numpy())
+            return made
         if out is None:
             return _after(F.linear(x, self.weight, self.bias), then)
         return _after(torch.addmm(self.bias, x, self.weight.t(), out=out), then)
 
+    def product(self, x: Tensor) -> Tensor:
+        """(n, out) before the bias: for who adds it in a pass of their own."""
+        return onednn(x, self.weight, None, "none") if self._onednn(x, "none") else torch.mm(x, self.weight.t())
 
-def onednn(x: Tensor, weight: Tensor, bias: Tensor, then: Then) -> Tensor:
+    def _onednn(self, x: Tensor, then: Then) -> bool:
+        if torch.is_grad_enabled() or x.device.type != "cpu" or not onednn_pays():
+            return False
+        few = len(x) * self.out_features < WORTH and then != "gelu"
+        return not few and (filled(len(x)) == len(x) or len(x) < MOST_FILLED)
+
+
+def onednn(x: Tensor, weight: Tensor, bias: Tensor | None, then: Then) -> Tensor:
     """The product by oneDNN, with what comes after; rows are filled up."""
     rows = filled(len(x))
     whole = x if rows == len(x) else F.pad(x, (0, 0, 0, rows - len(x)))
@@ -92,13 +101,16 @@ def filled(rows: int) -> int:
 
 def gelu(x: Tensor) -> Tensor:
     """F.gelu of (..., d)."""
-    if torch.is_grad_enabled() or x.device.type != "cpu" or not x.numel():
+    if not quick(x):
         return F.gelu(x)
-    given = x.reshape(-1, x.shape[-1])
-    rows, made = min(MOST_ROWS, 1 << (len(given).bit_length() - 1)), torch.empty_like(given)
-    for end in (*range(rows, len(given), rows), len(given)):
-        torch._C._nn.gelu(given[end - rows : end], out=made[end - rows : end])  # type: ignore[call-arg]
-    return made.view(x.shape)
+    given, made = x.detach().contiguous(), torch.empty(x.shape)
+    rational.gelu(given.view(-1).numpy(), made.view(-1).numpy())
+    return made
+
+
+def quick(x: Tensor) -> bool:
+    """Whether loops in machine code stand for functions of torch."""
+    return not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def _after(x: Tensor, then: Then) -> Tensor:

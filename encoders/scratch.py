@@ -28,3 +28,9 @@ class Scratch:
 def room(scratch: Scratch | None, use: object, *shape: int) -> Tensor | None:
     """For `out=` of a function of torch: None, which makes a new array, without scratch or while something learns."""
     return None if scratch is None or torch.is_grad_enabled() else scratch.room(use, *shape)
+
+
+def space(scratch: Scratch | None, use: object, *shape: int) -> Tensor:
+    """An array to fill: room in the scratch, or a new one."""
+    held = room(scratch, use, *shape)
+    return torch.empty(shape) if held is None else held

@@ -1,4 +1,4 @@
-"""The gated sum of `Fusion.blend` as one loop in machine code, for CPUs that are not learning.
+"""What `Fusion.blend` does around its products as loops in machine code, for CPUs that are not learning.
 
 Pure Python with NUMBA_DISABLE_JIT=1, with the same answers but for rounding.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
 def gated_sum(
-    vectors: NDArray[np.float32],  # (n, s, d)
+    vectors: NDArray[np.float32],  # (s, n, d)
     logits: NDArray[np.float32],  # (n, s)
     meta: NDArray[np.float32],  # (n, s, 2)
     rows: NDArray[np.int64],  # (m,) which of the n
@@ -40,7 +40,7 @@ def gated_sum(
                 gate = np.float32(math.exp(logits[row, s] - best) / total)
                 weight = gate * np.float32(slots)
                 for d in range(size):
-                    mixed[i, d] += weight * vectors[row, s, d]
+                    mixed[i, d] += weight * vectors[s, row, d]
                 mixed[i, size + s] = 1.0
                 mixed[i, size + slots + 2 * s] = meta[row, s, 0]
                 mixed[i, size + slots + 2 * s + 1] = meta[row, s, 1]
@@ -49,3 +49,27 @@ def gated_sum(
                 for d in range(size):
                     mixed[i, d] += absent[s, d]
             gates[i, s] = gate
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})  # type: ignore[untyped-decorator]
+def add_and_norm(
+    vectors: NDArray[np.float32],  # (m, d) in and out
+    others: NDArray[np.float32],  # (m, >= d) what is added, further columns are not read
+    bias: NDArray[np.float32],  # (d,) added too
+    epsilon: float,
+) -> None:
+    """Layer normalisation (Ba et al. 2016) of the sum, without weights."""
+    count, size = vectors.shape
+    share = np.float32(1.0) / np.float32(size)
+    for i in range(count):
+        total, spread = np.float32(0.0), np.float32(0.0)
+        for d in range(size):
+            vectors[i, d] += others[i, d] + bias[d]
+            total += vectors[i, d]
+        mean = total * share
+        for d in range(size):
+            vectors[i, d] -= mean
+            spread += vectors[i, d] * vectors[i, d]
+        scale = np.float32(1.0) / np.sqrt(spread * share + np.float32(epsilon))
+        for d in range(size):
+            vectors[i, d] *= scale

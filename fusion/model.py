@@ -13,20 +13,23 @@ from torch import Tensor, nn
 from encoders import TEXT_ENCODERS
 from encoders.behavior import STATE, BehaviorEncoder
 from encoders.image import ImageEncoder
-from encoders.linear import Linear
+from encoders.linear import Linear, quick
 from encoders.protocol import VECTOR, Encoded, quantise, quantised
-from encoders.scratch import Scratch, room
+from encoders.scratch import Scratch, space
 from encoders.text import TextEncoder
 from encoders.voice import VoiceEncoder
-from fusion.blending import gated_sum
+from fusion.blending import add_and_norm, gated_sum
 from fusion.features import NUMERICS
 from fusion.heads import HEADS
 from fusion.heads.protocol import FUSED, Fused, Head, Setup
 from fusion.inputs import MEMORIES, Inputs, Remembered, Tracks
+from fusion.recall import keep, recall
 
 MODALITIES = ("behavior", "text", "voice", "image")
 SLOTS = ("state", "readout", "text", "voice", "image")
 SLOT_MODALITY = (0, 0, 1, 2, 3)
+EPSILON = 1e-5
+"""Of layer normalisation."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Output(NamedTuple):
 class Slots(NamedTuple):
     """Five views of a user at n positions."""
 
-    values: list[Tensor]  # each (n, its size)
+    values: list[Tensor]  # each (n, its size), anything where absent
     present: Tensor  # (n, 5) bool
     meta: Tensor  # (n, 5, 2): log age, confidence
 
@@ -123,25 +126,29 @@ class Fusion(nn.Module):
 
     def views(self, slots: Slots) -> Views:
         """Each slot in the common space, with the logit of its gate."""
-        logits = torch.cat(
-            [
-                gate(torch.cat([v, slots.meta[:, i]], -1))
-                for i, (gate, v) in enumerate(zip(self.gate, slots.values, strict=True))
-            ],
-            -1,
-        )
-        held = room(self.scratch, "vectors", len(logits), len(SLOTS), FUSED)
-        vectors = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1, out=held)
-        return Views(vectors, logits, slots.present, slots.meta)
+        asks = cast(list[Linear], list(self.gate))
+        said = [F.linear(v, gate.weight[:, : v.shape[1]]) for gate, v in zip(asks, slots.values, strict=True)]
+        about = torch.cat([gate.weight[:, -2:] for gate in asks])  # (5, 2)
+        logits = torch.cat(said, -1) + (slots.meta * about).sum(-1) + torch.cat([gate.bias for gate in asks])
+        if not quick(logits):
+            vectors = torch.stack([p(v) for p, v in zip(self.project, slots.values, strict=True)], 1)
+            return Views(vectors, logits, slots.present, slots.meta)
+        slotwise = space(self.scratch, "vectors", len(SLOTS), len(logits), FUSED)
+        for p, v, there in zip(self.project, slots.values, slotwise, strict=True):
+            if (made := p(v, out=there)) is not there:
+                there.copy_(made)
+        return Views(slotwise.transpose(0, 1), logits, slots.present, slots.meta)
 
     def blend(self, views: Views, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What `forward` gives, of the present views alone. `rows` (m,): see `Views.at`."""
         if torch.is_grad_enabled() or views.present.device.type != "cpu":
             mixed, gates = self.mixed(views.at(rows))
-        else:
-            mixed, gates = self.quickly_mixed(views, rows)
-        hidden = self.mix(mixed, then="gelu")
-        return F.layer_norm(self.out(hidden) + mixed[:, :FUSED], (FUSED,)), gates
+            vector = self.out(self.mix(mixed, then="gelu"))
+            return F.layer_norm(vector + mixed[:, :FUSED], (FUSED,), eps=EPSILON), gates
+        mixed, gates = self.quickly_mixed(views, rows)
+        vector = self.out.product(self.mix(mixed, then="gelu"))
+        add_and_norm(vector.numpy(), mixed.numpy(), self.out.bias.detach().numpy(), EPSILON)
+        return vector, gates
 
     def mixed(self, views: Views) -> tuple[Tensor, Tensor]:
         """(n, 128 + 15): the gated sum, presence, meta; and the gates (n, 5)."""
@@ -156,7 +163,8 @@ class Fusion(nn.Module):
         rows = torch.arange(len(views.present)) if rows is None else rows
         mixed = self.absent.new_empty(len(rows), FUSED + 3 * len(SLOTS))
         gates = mixed.new_empty(len(rows), len(SLOTS))
-        known = (views.vectors, views.logits, views.meta, rows, views.present, self.absent, mixed, gates)
+        vectors = views.vectors.transpose(0, 1)
+        known = (vectors, views.logits, views.meta, rows, views.present, self.absent, mixed, gates)
         gated_sum(*(part.detach().numpy() for part in known))
         return mixed, gates
 
@@ -256,8 +264,7 @@ class FusedModel(nn.Module):
         ages = [inputs.gap_s, inputs.gap_s, *(inputs.memories[name].age_s for name in ("text", "voice", "image"))]
         sure = [torch.log1p(inputs.acts) / 5, behavior.confidence, *(w.confidence for w in words)]
         meta = torch.stack([torch.log1p(torch.stack(ages, -1) / 60) / 5, torch.stack(sure, -1)], -1)
-        values = [v * p[:, None] for v, p in zip([state, readout, *(w.vector for w in words)], present.T, strict=True)]
-        return Slots(values, present, meta * present[..., None])
+        return Slots([state, readout, *(w.vector for w in words)], present, meta * present[..., None])
 
 
 def mask_of(present: Tensor) -> Tensor:
@@ -267,13 +274,23 @@ def mask_of(present: Tensor) -> Tensor:
 
 def recalled(memory: Remembered, fresh: Tensor) -> Encoded:
     """The vector that each position remembers, as it is or will be carried."""
+    present = memory.pick >= 0
+    if quick(fresh):
+        vector = torch.empty(len(present), VECTOR)
+        known = (memory.pick, memory.carried, fresh, memory.fresh, vector)
+        recall(*(part.detach().numpy() for part in known))
+        return Encoded(vector, present, memory.confidence)
     new = quantised(fresh[memory.fresh])
     table = torch.cat([memory.carried, new]) if len(memory.carried) + len(new) else fresh.new_zeros(1, VECTOR)
-    present = memory.pick >= 0
     vector = torch.where(present[:, None], table[memory.pick.clamp(min=0)], 0.0)  # 0 times NaN is no 0
     return Encoded(vector, present, memory.confidence)
 
 
 def kept(memory: Remembered, held: Encoded) -> tuple[Tensor, Tensor]:
     """The memory after each user's last event, int8 and scale."""
+    if quick(held.vector):
+        users = len(memory.last)
+        whole, scale = torch.empty(users, VECTOR, dtype=torch.int8), torch.empty(users)
+        keep(*(part.detach().numpy() for part in (held.vector, memory.last, whole, scale)))
+        return whole, scale
     return quantise(held.vector.detach()[memory.last.clamp(min=0)])

@@ -25,7 +25,7 @@ from fusion.inputs import CARRIED, MEMORIES, Inputs, Notes, Preparation
 from fusion.model import MODALITIES, FusedModel
 from fusion.recommender import ItemIndex
 from fusion.retrieval import Retrieval
-from fusion.shapley import Shapley
+from fusion.shapley import Shapley, Together
 
 ARTEFACT = Path(__file__).parent / "artefacts" / "fused.safetensors"
 STEPS = ("prepare", "model", "columns", "shapley", "recommend", "carry")
@@ -140,16 +140,17 @@ class Scorer:
         inputs, notes = self._prepare(features, tracks=tracks, live=live, resident=resident is not None)
         told("prepare")
         drop = hidden(inputs) if tier == "behavior_only" else None
+        together = Together(self._net, self._shares, notes.spoken)
         if self._accelerator is None:
-            output = self._net(inputs, fresh, drop=drop)
-            made = {name: head.columns(output.raw[name]) for name, head in self.heads.items()}
+            output = self._net(inputs, fresh, drop=drop, answers=together)
+            made = together.columns(output.raw, self.heads)
         else:
             output, made = self._accelerator(inputs, resident, drop)
         told("model")
         made, state, memory, mask = fetched((made, output.state, output.memory, output.fused.mask), self._device)
         columns = finite(made, np.arange(len(features)) if live is None else np.flatnonzero(live))
         told("columns")
-        shares = self._shares(output.views, output.fused, mask.numpy(), columns, notes.spoken)
+        shares = together.shares(output.views, output.fused, mask.numpy(), columns)
         told("shapley")
         del columns["recommendations"]
         if tier == "full":

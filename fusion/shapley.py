@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from math import factorial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from encoders.tensors import fetched
 from fusion.heads.protocol import MASKS, Columns, Fused, Head
-from fusion.model import MODALITIES, SLOT_MODALITY, Fusion, Views
+from fusion.model import MODALITIES, SLOT_MODALITY, Answers, FusedModel, Fusion, Seen, Views, mask_of
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -33,6 +34,26 @@ BITS = (np.arange(MASKS)[:, None] >> np.arange(len(MODALITIES)) & 1).astype(np.b
 """(16, 4) the modalities of each mask."""
 SLOTS = BITS[:, list(SLOT_MODALITY)]
 COUNT = BITS.sum(1)
+
+
+class Coalitions(NamedTuple):
+    """m coalitions of the events of a batch, the first with nobody: every one of every group by its rows."""
+
+    groups: list[tuple[int, Ints]]  # a mask with more than one modality, and the events that have it
+    own: Ints  # (m,) events
+    masks: Ints  # (m,)
+    said: NDArray[np.bool_]  # (m,) the event's opinion counts
+
+    @staticmethod
+    def of(masks: Ints, spoken: NDArray[np.bool_]) -> Coalitions:
+        """Those of events with the `masks` (n,), `spoken` (n,) where the opinion was aloud; none if all are alone."""
+        groups = [(mask, np.flatnonzero(masks == mask)) for mask in range(MASKS) if COUNT[mask] > 1]
+        groups = [(mask, rows) for mask, rows in groups if len(rows)]
+        nobody = np.zeros(min(len(groups), 1), np.int64)
+        own = np.concatenate([nobody, *(np.tile(rows, len(coalitions(mask))) for mask, rows in groups)])
+        hidden = np.concatenate([nobody, *(coalitions(mask).repeat(len(rows)) for mask, rows in groups)])
+        said = np.where(spoken[own], BITS[hidden, VOICE], BITS[hidden, TEXT])
+        return Coalitions(groups, own, hidden, said)
 
 
 class Shapley:
@@ -59,21 +80,23 @@ class Shapley:
 
         `masks` (n,) are `fused.mask` on the CPU; `columns` the heads'; `spoken` (n,): opinion aloud.
         """
+        asked = Coalitions.of(masks, spoken)
+        return self.divided(masks, columns, asked, self._answers(views, fused, asked) if asked.groups else None)
+
+    def divided(self, masks: Ints, columns: Mapping[str, Columns], asked: Coalitions, answers: Floats | None) -> Floats:
+        """The same from the answers (m, answers) to the coalitions."""
         shares: Floats = BITS[masks].astype(np.float32)
-        groups = [(mask, np.flatnonzero(masks == mask)) for mask in range(MASKS) if COUNT[mask] > 1]
-        groups = [(mask, rows) for mask, rows in groups if len(rows)]
-        if groups:
-            self._divide(shares, groups, self._answers(views, fused, spoken, groups), columns)
+        if answers is not None:
+            self._divide(shares, asked.groups, answers, columns)
         return shares
 
-    def _answers(self, views: Views, fused: Fused, spoken: NDArray[np.bool_], groups: list[tuple[int, Ints]]) -> Floats:
-        """(1 + m, answers): with nobody, then every coalition of every group by its rows."""
-        own = np.concatenate([np.zeros(1, np.int64), *(np.tile(rows, len(coalitions(mask))) for mask, rows in groups)])
-        masks = np.concatenate([np.zeros(1, np.int64), *(coalitions(mask).repeat(len(rows)) for mask, rows in groups)])
-        said = np.where(spoken[own], BITS[masks, VOICE], BITS[masks, TEXT])
-        size = AT_ONCE if views.present.device.type == "cpu" else len(own)
-        pieces = [slice(at, at + size) for at in range(0, len(own), size)]
-        return np.concatenate([self._piece(views, fused, own[at], masks[at], said[at]) for at in pieces])
+    def _answers(self, views: Views, fused: Fused, asked: Coalitions) -> Floats:
+        """(m, answers)."""
+        size = AT_ONCE if views.present.device.type == "cpu" else len(asked.own)
+        pieces = [slice(at, at + size) for at in range(0, len(asked.own), size)]
+        return np.concatenate(
+            [self._piece(views, fused, asked.own[at], asked.masks[at], asked.said[at]) for at in pieces]
+        )
 
     def _piece(self, views: Views, fused: Fused, own: Ints, masks: Ints, said: NDArray[np.bool_]) -> Floats:
         """(m, answers) for coalitions (m,) of the events `own`, whose opinion counts where `said`."""
@@ -105,6 +128,62 @@ class Shapley:
             moved = np.abs(value).reshape(len(value), len(rows), -1).sum(-1) + TRACE  # (k, rows)
             shares[rows[:, None], np.flatnonzero(BITS[mask])] = (moved / moved.sum(0)).T
             at = end
+
+
+class Together:
+    """Answers to the events of a batch and to their coalitions in one pass, for CPUs and where both are few: there a
+    call costs more than its rows. Stands in the place of `FusedModel.answers` for one batch."""
+
+    def __init__(self, net: FusedModel, shares: Shapley, spoken: NDArray[np.bool_]) -> None:
+        self._net = net
+        self._shares = shares
+        self._spoken = spoken
+        self._asked: Coalitions | None = None
+        self._answers: Floats | None = None
+
+    def __call__(self, seen: Seen) -> Answers:
+        """As FusedModel.answers, with the coalitions' raw answers behind the events' where the shares need them."""
+        net, slots = self._net, seen.slots
+        mask = mask_of(slots.present[:, 1:])
+        count = len(mask)
+        asked = Coalitions.of(mask.numpy(), self._spoken)
+        if not asked.groups or count + len(asked.own) > AT_ONCE:
+            return net.answers(seen)
+        self._asked = asked
+        views = net.fusion.views(slots)
+        whole = np.arange(count)
+        rows = torch.from_numpy(np.concatenate([whole, asked.own]))
+        masks = torch.cat([mask, torch.from_numpy(asked.masks)])
+        hidden = torch.from_numpy(SLOTS[asked.masks])
+        acted = torch.cat([torch.ones(count, 1, dtype=torch.bool), hidden[:, :1]])
+        says = torch.from_numpy(np.concatenate([np.ones(count, bool), asked.said]))
+        all_ = Fused(
+            net.fusion.blend(views._replace(present=torch.cat([slots.present, hidden])), rows)[0],
+            seen.opinion.vector[rows] * says[:, None],
+            seen.opinion.present[rows] & says,
+            seen.items[rows] * acted,
+            seen.rhythm[rows] * acted,
+            masks,
+        )
+        events = Fused(*(part[:count] for part in all_))
+        raw = {name: head(all_ if name in ANSWERS else events) for name, head in net.heads.items()}
+        return Answers(raw, views, events)
+
+    def columns(self, raw: Mapping[str, Tensor], heads: Mapping[str, Head]) -> dict[str, dict[str, Tensor]]:
+        """The columns of every head for the events; what it says to the coalitions is kept."""
+        made = {name: head.columns(raw[name]) for name, head in heads.items()}
+        if self._asked is not None:
+            count = len(self._spoken)
+            rest = {name: {key: each[count:].numpy() for key, each in made[name].items()} for name in ANSWERS}
+            made |= {name: {key: each[:count] for key, each in made[name].items()} for name in ANSWERS}
+            self._answers = probabilities(rest)
+        return made
+
+    def shares(self, views: Views, fused: Fused, masks: Ints, columns: Mapping[str, Columns]) -> Floats:
+        """As Shapley gives them."""
+        if self._asked is None:
+            return self._shares(views, fused, masks, columns, self._spoken)
+        return self._shares.divided(masks, columns, self._asked, self._answers)
 
 
 def probabilities(columns: Mapping[str, Mapping[str, NDArray[Any]]]) -> Floats:

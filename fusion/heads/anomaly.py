@@ -33,7 +33,8 @@ class Anomaly(Binary):
     def forward(self, fused: Fused) -> Tensor:
         """(n, 2): bot logit, distance in deviations from the usual one."""
         bot = self.calibrated(self.out(torch.relu(self.hidden(fused.vector))), fused.mask)  # (n, 1)
-        far = torch.linalg.vector_norm((fused.vector - self.mean) / self.spread, dim=-1, keepdim=True) / FUSED**0.5
+        apart = torch.addcmul(-self.mean / self.spread, fused.vector, 1 / self.spread)
+        far = torch.linalg.vector_norm(apart, dim=-1, keepdim=True) / FUSED**0.5
         return torch.cat([bot, (far - self.usual[0]) / self.usual[1]], -1)
 
     def loss(self, raw: Tensor, labels: Labels) -> Tensor:

@@ -85,6 +85,7 @@ def test_every_encoder_file_is_registered() -> None:
         "linear",
         "look_back",
         "look_back_kernel",
+        "rational",
         "recurrence",
         "graphs",
         "scratch",

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoders import behavior
+from encoders import behavior, recurrence
 from encoders.behavior import (
     CONTEXT_ROWS,
     ITEM_ROWS,
@@ -20,7 +20,7 @@ from encoders.behavior import (
     planned,
 )
 from encoders.look_back import look_around, look_back
-from encoders.recurrence import FEW, recur
+from encoders.recurrence import FEW, step, steps
 
 
 def acts(gap_s: float, *, state: int = 100) -> Acts:
@@ -84,24 +84,26 @@ def test_the_plan_takes_every_event_once_and_in_its_users_order(counts: list[int
 
 
 @pytest.mark.parametrize("jit", [True, False])
-@pytest.mark.parametrize("counts", [[3], [1, 5, 2], [1] * FEW, [2] * FEW + [9, 1, 4]])
+@pytest.mark.parametrize("counts", [[3], [1, 5, 2], [1] * FEW, [2] * (FEW + 1), [2] * FEW + [9, 1, 4]])
 def test_the_quick_recurrence_is_the_one_that_learns(
     counts: list[int], jit: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not jit:
-        monkeypatch.setattr(behavior, "recur", recur.py_func)
+        for loop in (step, steps):
+            for module in (behavior, recurrence):
+                monkeypatch.setattr(module, loop.__name__, getattr(loop, "py_func", loop))
     torch.manual_seed(len(counts))
     encoder = BehaviorEncoder(3, 2)
     row = np.arange(len(counts)).repeat(counts)
-    steps = encoder.prepare(acts(5))._replace(
+    prepared = encoder.prepare(acts(5))._replace(
         gap_s=torch.rand(len(row)) * 1000,
         state=torch.randint(-127, 128, (len(counts), STATE), dtype=torch.int8),
         **dict(zip(("order", "place", "users", "active"), planned(row, np.array(counts)), strict=True)),
     )
     token = torch.randn(len(row), STATE)
-    slow = encoder.recur(token, steps)
+    slow = encoder.recur(token, prepared)
     with torch.inference_mode():
-        quick = encoder.recur(token, steps)
+        quick = encoder.recur(token, prepared)
     units = (quick - slow).abs() * 127
     assert units.max() < 2.5  # rounding falls the other way where a state lies between two 127ths
     assert (units < 0.01).float().mean() > 0.98

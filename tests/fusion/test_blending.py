@@ -8,7 +8,7 @@ import torch
 from encoders.behavior import STATE
 from encoders.protocol import VECTOR
 from fusion import model
-from fusion.blending import gated_sum
+from fusion.blending import add_and_norm, gated_sum
 from fusion.model import FUSIONS, Fusion, Slots
 
 
@@ -24,7 +24,8 @@ def slots(count: int = 40) -> Slots:
 @pytest.mark.parametrize("jit", [True, False], ids=["machine code", "python"])
 def test_the_quick_mixture_is_the_one_that_learns(jit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not jit:
-        monkeypatch.setattr(model, "gated_sum", getattr(gated_sum, "py_func", gated_sum))
+        for loop in (gated_sum, add_and_norm):
+            monkeypatch.setattr(model, loop.__name__, getattr(loop, "py_func", loop))
     fusion = Fusion()
     slow = [part.detach() for part in fusion(slots())]
     with torch.inference_mode():

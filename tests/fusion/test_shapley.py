@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fusion import shapley
 from fusion.features import FeatureBatch
 from fusion.heads.binary import Binary
 from fusion.heads.protocol import Fused
@@ -114,3 +115,18 @@ def test_weights_give_out_exactly_what_everybody_together_is_worth(count: int) -
 
 def test_coalitions_leave_out_nobody_and_everybody() -> None:
     assert [coalitions(mask).tolist() for mask in (0, 1, 6, 13)] == [[], [], [2, 4], [1, 4, 5, 8, 9, 12]]
+
+
+@pytest.mark.parametrize("at_once", [1, 7])
+def test_answers_to_coalitions_are_the_same_in_a_pass_of_their_own(
+    scorer: Scorer, batch: FeatureBatch, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = scorer.score(batch)
+    monkeypatch.setattr(shapley, "AT_ONCE", at_once)
+    apart = scorer.score(batch)
+    np.testing.assert_allclose(together.modalities, apart.modalities, atol=1e-4)
+    for name, columns in apart.columns.items():
+        for key, values in columns.items():
+            assert len(together.columns[name][key]) == len(values) == len(batch)
+            if values.dtype.kind == "f":
+                np.testing.assert_allclose(together.columns[name][key], values, atol=1e-5)
