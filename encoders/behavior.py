@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from encoders.graphs import has_kernels
-from encoders.linear import Linear
+from encoders.linear import Linear, quick
 from encoders.look_back import FADES_S, LOOKS, look_around, look_back
 from encoders.protocol import VECTOR, Encoded
 from encoders.recurrence import FEW, step, steps
@@ -159,11 +159,12 @@ class BehaviorEncoder(nn.Module):
 
     def recur(self, token: Tensor, prepared: Steps) -> Tensor:
         """The GRU over every user's events, all users abreast: (n, 128), quantised after each step."""
-        inward = self.inward(token[prepared.order], out=room(self.scratch, "inward", len(token), 3 * STATE))  # (n, 384)
+        token = token[prepared.order]
         kept = torch.exp(-F.softplus(self.decay) * torch.log1p(prepared.gap_s / 60)[prepared.order, None])
         state = prepared.state[prepared.users].float() / 127  # (u, 128)
-        if not torch.is_grad_enabled() and token.device.type == "cpu":
-            return self.quick_steps(inward, kept, state, prepared.active)[prepared.place]
+        if quick(token):
+            return self.quick_steps(token, kept, state, prepared.active)[prepared.place]
+        inward = self.inward(token)  # (n, 384)
         states: list[Tensor] = []
         for x, keep in zip(torch.split(inward, prepared.active), torch.split(kept, prepared.active), strict=True):
             before = state[: len(x)] * keep
@@ -175,27 +176,29 @@ class BehaviorEncoder(nn.Module):
             states.append(state)
         return torch.cat(states)[prepared.place] if states else token[:0]
 
-    def quick_steps(self, inward: Tensor, kept: Tensor, state: Tensor, active: list[int]) -> Tensor:
+    def quick_steps(self, token: Tensor, kept: Tensor, state: Tensor, active: list[int]) -> Tensor:
         """The same (n, 128), in the order of the steps; the last ones, of few users, without a product of matrices."""
-        states = space(self.scratch, "states", len(inward), STATE)
+        states = space(self.scratch, "states", len(token), STATE)
         if not active:
             return states
+        inward = self.inward.product(token, out=room(self.scratch, "inward", len(token), 3 * STATE))
         before = state[: active[0]] * kept[: active[0]]
+        biases = torch.stack([self.inward.bias, self.across.bias]).detach().numpy()
         said, keep, left, made = (part.numpy() for part in (inward, kept, before, states))
         wide, at = sum(users > FEW for users in active), 0
         for users, following in zip(active[:wide], [*active[1:], 0], strict=False):
             end = at + users
-            across = self.across(before[:users], out=room(self.scratch, "across", users, 3 * STATE))
-            step(said[at:end], across.numpy(), left, keep[end : end + following], made[at:end])
+            across = self.across.product(before[:users], out=room(self.scratch, "across", users, 3 * STATE))
+            step(said[at:end], across.numpy(), biases, left, keep[end : end + following], made[at:end])
             at = end
         if wide < len(active):
-            weight, bias = self.across.weight.detach().numpy(), self.across.bias.detach().numpy()
-            steps(said[at:], keep[at:], weight, bias, np.array(active[wide:]), left, made[at:])
+            weight = self.across.weight.detach().numpy()
+            steps(said[at:], keep[at:], weight, biases, np.array(active[wide:]), left, made[at:])
         return states
 
     def look_back(self, asked: Tensor, steps: Steps) -> tuple[Tensor, Tensor]:
         """Attention over the last positions before and at each event: read-out and mean item, both (n, 64)."""
-        if not torch.is_grad_enabled() and asked.device.type == "cpu":
+        if quick(asked):
             read = self.quick_look(asked, steps)
             return self.tell(read, then="relu"), read[:, :VECTOR]
         if not torch.is_grad_enabled() and has_kernels(asked.device):

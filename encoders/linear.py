@@ -49,9 +49,11 @@ class Linear(nn.Linear):
             return _after(F.linear(x, self.weight, self.bias), then)
         return _after(torch.addmm(self.bias, x, self.weight.t(), out=out), then)
 
-    def product(self, x: Tensor) -> Tensor:
-        """(n, out) before the bias: for who adds it in a pass of their own."""
-        return onednn(x, self.weight, None, "none") if self._onednn(x, "none") else torch.mm(x, self.weight.t())
+    def product(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
+        """(n, out) before the bias: for who adds it in a pass of their own. `out` as for `forward`."""
+        return (
+            onednn(x, self.weight, None, "none") if self._onednn(x, "none") else torch.mm(x, self.weight.t(), out=out)
+        )
 
     def _onednn(self, x: Tensor, then: Then) -> bool:
         if torch.is_grad_enabled() or x.device.type != "cpu" or not onednn_pays():

@@ -21,6 +21,7 @@ WHOLE = np.float32(127.0)
 def step(
     inward: NDArray[np.float32],  # (k, 3 d) what the events say to the reset, the update and the new state
     across: NDArray[np.float32],  # (k, 3 d) what `before` says to them
+    biases: NDArray[np.float32],  # (2, 3 d) of both
     before: NDArray[np.float32],  # (u, d) what is left of the state at the event; out, at the next one
     kept: NDArray[np.float32],  # (j, d) of the state, until the next event of the first j <= k
     states: NDArray[np.float32],  # (k, d) out: the state after each event
@@ -30,9 +31,10 @@ def step(
     following = len(kept)
     for i in range(count):
         for d in range(size):
-            reset = logistic(inward[i, d] + across[i, d])
-            update = logistic(inward[i, size + d] + across[i, size + d])
-            new = tanh(inward[i, 2 * size + d] + reset * across[i, 2 * size + d])
+            u, n = size + d, 2 * size + d
+            reset = logistic(inward[i, d] + biases[0, d] + across[i, d] + biases[1, d])
+            update = logistic(inward[i, u] + biases[0, u] + across[i, u] + biases[1, u])
+            new = tanh(inward[i, n] + biases[0, n] + reset * (across[i, n] + biases[1, n]))
             states[i, d] = np.rint((new + update * (before[i, d] - new)) * WHOLE) / WHOLE
         if i < following:
             for d in range(size):
@@ -43,8 +45,8 @@ def step(
 def steps(
     inward: NDArray[np.float32],  # (m, 3 d)
     kept: NDArray[np.float32],  # (m, d) of the state, until each event
-    weight: NDArray[np.float32],  # (3 d, d)
-    bias: NDArray[np.float32],  # (3 d,)
+    weight: NDArray[np.float32],  # (3 d, d) from `before` to `across`
+    biases: NDArray[np.float32],  # (2, 3 d)
     active: NDArray[np.int64],  # (s,) users in each step, never more than before; m in all
     before: NDArray[np.float32],  # (u, d) as for `step`, the busiest user first
     states: NDArray[np.float32],  # (m, d) out
@@ -64,9 +66,9 @@ def steps(
                     second += weight[g + 1, d] * x
                     third += weight[g + 2, d] * x
                     fourth += weight[g + 3, d] * x
-                across[user, g], across[user, g + 1] = first + bias[g], second + bias[g + 1]
-                across[user, g + 2], across[user, g + 3] = third + bias[g + 2], fourth + bias[g + 3]
+                across[user, g], across[user, g + 1] = first, second
+                across[user, g + 2], across[user, g + 3] = third, fourth
         end = at + users
         following = active[nth + 1] if nth + 1 < len(active) else 0
-        step(inward[at:end], across[:users], before, kept[end : end + following], states[at:end])
+        step(inward[at:end], across[:users], biases, before, kept[end : end + following], states[at:end])
         at = end

@@ -17,13 +17,12 @@ from encoders.protocol import VECTOR
 from encoders.tensors import mapped
 from encoders.voice import Heard, Utterances, VoiceEncoder
 from fusion.features import NO_ACTION, PER_EVENT, TRACKS, FeatureBatch
+from fusion.rhythm import rhythm
 
 MEMORIES = ("text", "voice", "image", "opinion")
 """What is remembered of a user as a vector with its time; an opinion is the last thing reviewed or said aloud."""
 SILENT = ("review", "voice")
 """Actions that are words only: they leave the behaviour modality absent where nothing else was done."""
-VISIT_H = 0.5
-"""A pause of so many hours ends a visit."""
 RECENT = 10
 """Newest items of a user that recommendations are drawn from; some of them no item, or one twice."""
 QUERY = "search"
@@ -215,7 +214,7 @@ class Preparation:
             memories,
             torch.from_numpy(acts.astype(np.float32)),
             torch.from_numpy(features.gap_s.clip(0).astype(np.float32)),
-            torch.from_numpy(rhythm(features.gap_s, acts, steps)),
+            torch.from_numpy(rhythm(features.gap_s, acts, steps.look_age_s.numpy(), steps.look_action.numpy())),
         )
         return inputs, notes
 
@@ -240,36 +239,6 @@ class Preparation:
 def part_of(features: FeatureBatch, live: NDArray[np.bool_]) -> FeatureBatch:
     """Some of the events of all users."""
     return replace(features, **{name: getattr(features, name)[live] for name in PER_EVENT})
-
-
-def rhythm(gap_s: NDArray[np.float32], acts: NDArray[np.int64], steps: Steps) -> NDArray[np.float32]:
-    """How often and how lately a user comes (n, 9), all about 0..1, from the last events that are looked back at.
-
-    Events so far, gap before this one; how many are looked at, over what time, at what mean distance, 1 for the first;
-    visits among them, the mean time between those and the last one: frequency and recency (Fader, Hardie and Lee
-    2005, "RFM and CLV").
-    """
-    age_h = steps.look_age_s.numpy() / 3600  # (n, w)
-    real = steps.look_action.numpy() > 0
-    seen = real.sum(1)
-    span_h = np.where(real, age_h, 0).max(1, initial=0)
-    away_h = np.where(real[:, :-1], age_h[:, :-1] - age_h[:, 1:], 0)  # (n, w - 1) before each but the first
-    apart = away_h >= VISIT_H
-    visits = apart.sum(1)
-    newest = apart.shape[1] - 1 - apart[:, ::-1].argmax(1) if apart.shape[1] else np.zeros(len(seen), np.int64)
-    last_h = np.where(visits > 0, np.take_along_axis(away_h, newest[:, None], 1)[:, 0] if apart.shape[1] else 0, 0)
-    columns = (
-        np.log1p(acts) / 5,
-        np.log1p(gap_s.clip(0) / 60) / 10,
-        np.log1p(span_h) / 8,
-        seen / 32,
-        np.log1p(span_h / (seen - 1).clip(1)) / 8,
-        seen == 1,
-        visits / 8,
-        np.log1p((away_h * apart).sum(1) / visits.clip(1)) / 6,
-        np.log1p(last_h) / 6,
-    )
-    return np.stack(columns, 1).astype(np.float32)
 
 
 def remembered(

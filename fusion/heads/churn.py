@@ -8,7 +8,8 @@ from torch import Tensor
 
 from encoders.linear import Linear
 from fusion.heads.binary import Binary
-from fusion.heads.protocol import FUSED, RHYTHM, Fused, Labels, Setup
+from fusion.heads.protocol import FUSED, Fused, Labels, Setup
+from fusion.rhythm import RHYTHM
 
 INTERVALS = (1 / 14, 2 / 14, 4 / 14, 7 / 14, 1.0)
 """Ends of the intervals as parts of the horizon: days 1, 2, 4, 7 and 14 of a fortnight."""

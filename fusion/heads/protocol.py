@@ -13,7 +13,6 @@ from fusion.columnar_json import Node
 
 Columns = Mapping[str, NDArray[Any]]
 FUSED = 128
-RHYTHM = 9
 MASKS = 16
 """Sets of present modalities; the empty one among them, though nobody has it."""
 
@@ -25,7 +24,7 @@ class Fused(NamedTuple):
     opinion: Tensor  # (n, 64) what the user last said in a review or aloud; zeros where nothing
     has_opinion: Tensor  # (n,) bool
     items: Tensor  # (n, 64) what behaviour attends to, in item space; zeros where it is absent
-    rhythm: Tensor  # (n, 9) how often and how lately they come (`fusion.inputs.rhythm`); zeros without behaviour
+    rhythm: Tensor  # (n, RHYTHM) how often and how lately they come (`fusion.rhythm`); zeros without behaviour
     mask: Tensor  # (n,) int64 which modalities are present, bit i for the i-th
 
 

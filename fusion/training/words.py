@@ -11,10 +11,11 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from encoders.protocol import VECTOR, quantised
 from encoders.text import Bags, TextEncoder
-from fusion.heads.protocol import FUSED, RHYTHM, Fused
+from fusion.heads.protocol import FUSED, Fused
 from fusion.inputs import moved
 from fusion.material import Texts
 from fusion.model import FusedModel
+from fusion.rhythm import RHYTHM
 from fusion.training.bench import Bench, shuffled
 from fusion.training.descent import Stage
 from fusion.training.encoding import device_of

@@ -12,7 +12,8 @@ from torch import nn
 
 import fusion.heads
 from fusion.heads import HEADS
-from fusion.heads.protocol import FUSED, MASKS, RHYTHM, Fused, Labels, Setup
+from fusion.heads.protocol import FUSED, MASKS, Fused, Labels, Setup
+from fusion.rhythm import RHYTHM
 from tests.fusion.rendering import outputs
 
 COUNT = 6

@@ -10,10 +10,11 @@ from torch import nn
 
 from fusion.evaluation import calibration_error
 from fusion.heads.churn import INTERVALS, Churn
-from fusion.heads.protocol import FUSED, MASKS, RHYTHM, Fused, Labels, Setup
+from fusion.heads.protocol import FUSED, MASKS, Fused, Labels, Setup
 from fusion.heads.purchase import Purchase
 from fusion.masks import shown
 from fusion.model import MODALITIES, FusedModel, ModelConfig
+from fusion.rhythm import RHYTHM
 from fusion.training.calibration import Pool, fit
 from fusion.training.encoding import encoded, preparation
 from tests.fusion.shoppers import ACTIONS, shoppers
