@@ -19,6 +19,7 @@ from torch import Tensor
 from encoders.tensors import fetched
 from fusion.heads.protocol import MASKS, Columns, Fused, Head
 from fusion.model import MODALITIES, SLOT_MODALITY, Answers, FusedModel, Fusion, Seen, Views, mask_of
+from fusion.shapley_kernel import divide
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -119,15 +120,10 @@ class Shapley:
         self, shares: Floats, groups: list[tuple[int, Ints]], answers: Floats, columns: Mapping[str, Columns]
     ) -> None:
         """Fill in the shares of the groups' rows."""
-        whole = probabilities({name: columns[name] for name in self._heads}) - answers[0]
-        some, at = answers[1:] - answers[0], 0
+        whole, first = probabilities({name: columns[name] for name in self._heads}), 1
         for mask, rows in groups:
-            end = at + len(coalitions(mask)) * len(rows)
-            worth = np.concatenate([some[at:end], whole[rows]]).reshape(len(coalitions(mask)) + 1, -1)
-            value = weights(int(COUNT[mask])) @ worth  # (k, rows * answers)
-            moved = np.abs(value).reshape(len(value), len(rows), -1).sum(-1) + TRACE  # (k, rows)
-            shares[rows[:, None], np.flatnonzero(BITS[mask])] = (moved / moved.sum(0)).T
-            at = end
+            divide(answers, first, whole, rows, weights(int(COUNT[mask])), np.flatnonzero(BITS[mask]), TRACE, shares)
+            first += len(coalitions(mask)) * len(rows)
 
 
 class Together:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import permutations
 
 import numpy as np
@@ -16,6 +18,7 @@ from fusion.heads.protocol import Fused
 from fusion.model import MODALITIES, SLOT_MODALITY, Output
 from fusion.scorer import Scorer
 from fusion.shapley import ANSWERS, coalitions, weights
+from fusion.shapley_kernel import divide
 from tests.fusion.shoppers import ACTIONS, shoppers
 
 NOISE = 4e-6
@@ -49,7 +52,12 @@ def answers(scorer: Scorer, output: Output, row: int, shown: set[int], spoken: b
     return torch.cat(parts)
 
 
-def test_shares_are_the_mean_over_all_orders_of_joining(scorer: Scorer, batch: FeatureBatch) -> None:
+@pytest.mark.parametrize("jit", [True, False], ids=["machine code", "python"])
+def test_shares_are_the_mean_over_all_orders_of_joining(
+    scorer: Scorer, batch: FeatureBatch, jit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not jit:
+        monkeypatch.setattr(shapley, "divide", getattr(divide, "py_func", divide))
     shares = scorer.score(batch).modalities
     counts, far = set(), 0
     with torch.inference_mode():
@@ -130,3 +138,21 @@ def test_answers_to_coalitions_are_the_same_in_a_pass_of_their_own(
             assert len(together.columns[name][key]) == len(values) == len(batch)
             if values.dtype.kind == "f":
                 np.testing.assert_allclose(together.columns[name][key], values, atol=1e-5)
+
+
+def test_scoring_starts_no_threads_of_a_numeric_library() -> None:
+    script = """
+import time
+from fusion.scorer import Scorer
+from tests.fusion.shoppers import ACTIONS, shoppers
+scorer = Scorer.load(device="cpu", actions=ACTIONS)
+batch = shoppers(4000, users=100, seed=1, history=4, words=0.5)
+for _ in range(2):
+    scorer.score(batch)
+own, every = time.thread_time(), time.process_time()
+for _ in range(4):
+    scorer.score(batch)
+print((time.process_time() - every) / (time.thread_time() - own))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(run.stdout) < 1.05, "CPU of the process over that of the thread which scores"
