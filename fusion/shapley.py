@@ -147,13 +147,12 @@ class Together:
             return net.answers(seen)
         self._asked = asked
         views = net.fusion.views(slots)
-        whole = np.arange(count)
-        rows = torch.from_numpy(np.concatenate([whole, asked.own]))
+        rows = torch.from_numpy(np.concatenate([np.arange(count), asked.own]))
         masks = torch.cat([mask, torch.from_numpy(asked.masks)])
         hidden = torch.from_numpy(SLOTS[asked.masks])
         acted = torch.cat([torch.ones(count, 1, dtype=torch.bool), hidden[:, :1]])
         says = torch.from_numpy(np.concatenate([np.ones(count, bool), asked.said]))
-        all_ = Fused(
+        both = Fused(
             net.fusion.blend(views._replace(present=torch.cat([slots.present, hidden])), rows)[0],
             seen.opinion.vector[rows] * says[:, None],
             seen.opinion.present[rows] & says,
@@ -161,8 +160,8 @@ class Together:
             seen.rhythm[rows] * acted,
             masks,
         )
-        events = Fused(*(part[:count] for part in all_))
-        raw = {name: head(all_ if name in ANSWERS else events) for name, head in net.heads.items()}
+        events = Fused(*(part[:count] for part in both))
+        raw = {name: head(both if name in ANSWERS else events) for name, head in net.heads.items()}
         return Answers(raw, views, events)
 
     def columns(self, raw: Mapping[str, Tensor], heads: Mapping[str, Head]) -> dict[str, dict[str, Tensor]]:

@@ -64,7 +64,7 @@ def run_workers(options: argparse.Namespace) -> dict[str, Any]:
     """One worker and two on the same backlog."""
     from tests.benchmarks.workers import workers
 
-    ours = workers(events=options.events or 60_000, partitions=options.partitions)
+    ours = workers(events=options.events or 200_000, partitions=options.partitions)
     return {"work": "workers", "ours": ours, "peers": {}}
 
 

@@ -27,12 +27,15 @@ INPUTS = ("clicks", "searches", "reviews", "voice-transcripts")
 async def at_rate(
     system: System, pids: Sequence[int], pending: Iterator[Encoded], rate: int, seconds: float
 ) -> dict[str, Any]:
-    """p50, p99, p99.9 after the first WARM_S, how many never came, and the cores of each process tree of `pids`."""
-    began = cores_since(pids)
-    taken: list[list[float]] = []
+    """p50, p99, p99.9, how many came, and the cores of each process tree of `pids`, all after the first WARM_S."""
+    taken: list[tuple[float, ...]] = []
     batch = list(islice(pending, int(rate * (seconds + WARM_S))))
-    took_ms = await answered(system, batch, rate, sent=lambda: taken.append(cores(began, cores_since(pids))))
-    return percentiles(np.array(list(took_ms.values()))) | {"n": len(took_ms), "cores": taken[0]}
+
+    def take() -> None:
+        taken.append(cores_since(pids))
+
+    took_ms = await answered(system, batch, rate, warmed=take, sent=take)
+    return percentiles(np.array(list(took_ms.values()))) | {"n": len(took_ms), "cores": cores(*taken)}
 
 
 def percentiles(took_ms: NDArray[np.float64]) -> dict[str, float]:
@@ -41,9 +44,17 @@ def percentiles(took_ms: NDArray[np.float64]) -> dict[str, float]:
 
 
 async def answered(
-    system: System, batch: Sequence[Encoded], rate: int, *, sent: Callable[[], object] = lambda: None
+    system: System,
+    batch: Sequence[Encoded],
+    rate: int,
+    *,
+    warmed: Callable[[], object] = lambda: None,
+    sent: Callable[[], object] = lambda: None,
 ) -> dict[str, float]:
-    """Milliseconds from Kafka's time of each event sent after the first WARM_S to its prediction, by event id."""
+    """Milliseconds from Kafka's time of each event sent after the first WARM_S to its prediction, by event id.
+
+    `warmed` is called WARM_S after the first event, `sent` after the last.
+    """
     settings, seen = system.settings, dict[str, float]()
     reader = LogReader(settings.broker, [(system.names.predictions, p) for p in range(settings.topics.partitions)])
     await reader.start()
@@ -52,6 +63,7 @@ async def answered(
     following = asyncio.create_task(_follow(reader, seen))
     try:
         first_ms = time.time_ns() // 1_000_000
+        asyncio.get_running_loop().call_later(WARM_S, warmed)
         await system.send(batch, f"{rate}/s")
         sent()
         await asyncio.sleep(LAST_S)
