@@ -141,7 +141,7 @@ class Fusion(nn.Module):
 
     def blend(self, views: Views, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What `forward` gives, of the present views alone. `rows` (m,): see `Views.at`."""
-        if torch.is_grad_enabled() or views.present.device.type != "cpu":
+        if not quick(views.logits):
             mixed, gates = self.mixed(views.at(rows))
             vector = self.out(self.mix(mixed, then="gelu"))
             return F.layer_norm(vector + mixed[:, :FUSED], (FUSED,), eps=EPSILON), gates

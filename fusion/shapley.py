@@ -105,14 +105,8 @@ class Shapley:
         at, mask, slots, acted, says = (
             torch.from_numpy(part).to(device) for part in (own, masks, SLOTS[masks], BITS[masks, :1], said)
         )
-        given = Fused(
-            self._fusion.blend(views._replace(present=slots), at)[0],
-            fused.opinion[at] * says[:, None],
-            fused.has_opinion[at] & says,
-            fused.items[at] * acted,
-            fused.rhythm[at] * acted,
-            mask,
-        )
+        vector, _ = self._fusion.blend(views._replace(present=slots), at)
+        given = shown(fused._replace(vector=vector, mask=mask), at, says, acted)
         made = fetched({name: head.columns(head(given)) for name, head in self._heads.items()}, device)
         return probabilities({name: {key: value.numpy() for key, value in each.items()} for name, each in made.items()})
 
@@ -152,14 +146,9 @@ class Together:
         hidden = torch.from_numpy(SLOTS[asked.masks])
         acted = torch.cat([torch.ones(count, 1, dtype=torch.bool), hidden[:, :1]])
         says = torch.from_numpy(np.concatenate([np.ones(count, bool), asked.said]))
-        both = Fused(
-            net.fusion.blend(views._replace(present=torch.cat([slots.present, hidden])), rows)[0],
-            seen.opinion.vector[rows] * says[:, None],
-            seen.opinion.present[rows] & says,
-            seen.items[rows] * acted,
-            seen.rhythm[rows] * acted,
-            masks,
-        )
+        vector, _ = net.fusion.blend(views._replace(present=torch.cat([slots.present, hidden])), rows)
+        known = Fused(vector, seen.opinion.vector, seen.opinion.present, seen.items, seen.rhythm, masks)
+        both = shown(known, rows, says, acted)
         events = Fused(*(part[:count] for part in both))
         raw = {name: head(both if name in ANSWERS else events) for name, head in net.heads.items()}
         return Answers(raw, views, events)
@@ -179,6 +168,17 @@ class Together:
         if self._asked is None:
             return self._shares(views, fused, masks, columns, self._spoken)
         return self._shares.divided(masks, columns, self._asked, self._answers)
+
+
+def shown(known: Fused, at: Tensor, says: Tensor, acted: Tensor) -> Fused:
+    """What heads read of coalitions (m,) of the events `at`: the rest of `known` (n,) for the `vector` and `mask` (m,)
+    that it has already; opinions where one `says` (m,), behaviour where one `acted` (m, 1)."""
+    return known._replace(
+        opinion=known.opinion[at] * says[:, None],
+        has_opinion=known.has_opinion[at] & says,
+        items=known.items[at] * acted,
+        rhythm=known.rhythm[at] * acted,
+    )
 
 
 def probabilities(columns: Mapping[str, Mapping[str, NDArray[Any]]]) -> Floats:
