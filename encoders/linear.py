@@ -54,9 +54,9 @@ class Linear(nn.Linear):
 
     def product(self, x: Tensor, *, out: Tensor | None = None) -> Tensor:
         """(n, out) before the bias: for who adds it in a pass of their own. `out` as for `forward`."""
-        return (
-            onednn(x, self.weight, None, "none") if self._onednn(x, "none") else torch.mm(x, self.weight.t(), out=out)
-        )
+        if self._onednn(x, "none"):
+            return onednn(x, self.weight, None, "none")
+        return torch.mm(x, self.weight.t(), out=out)
 
     def _onednn(self, x: Tensor, then: Then) -> bool:
         if torch.is_grad_enabled() or x.device.type != "cpu" or not onednn_pays():

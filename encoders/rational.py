@@ -55,11 +55,17 @@ def erf(x: Number) -> Number:
     return above / ((((_F8 * y + _F6) * y + _F4) * y + _F2) * y + _F0)
 
 
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _gelu(x: Number) -> Number:
+    made: Number = x * HALF * (ONE + erf(x * ROOT_HALF))
+    return made
+
+
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})  # type: ignore[untyped-decorator]
 def gelu(given: NDArray[np.float32], made: NDArray[np.float32]) -> None:
     """Arrays of one length, which may be one and the same."""
     for i in range(len(given)):
-        made[i] = given[i] * HALF * (ONE + erf(given[i] * ROOT_HALF))
+        made[i] = _gelu(given[i])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})  # type: ignore[untyped-decorator]
@@ -67,5 +73,4 @@ def gelu_of_sum(rows: NDArray[np.float32], more: NDArray[np.float32]) -> None:
     """Of rows (n, d) with `more` (d,) added, in place: a layer's bias costs no pass of its own."""
     for i in range(len(rows)):
         for d in range(len(more)):
-            x = rows[i, d] + more[d]
-            rows[i, d] = x * HALF * (ONE + erf(x * ROOT_HALF))
+            rows[i, d] = _gelu(rows[i, d] + more[d])

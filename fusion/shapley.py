@@ -75,13 +75,12 @@ class Shapley:
         self._heads = {name: heads[name] for name in ANSWERS}
 
     def __call__(
-        self, views: Views, fused: Fused, masks: Ints, columns: Mapping[str, Columns], spoken: NDArray[np.bool_]
+        self, views: Views, fused: Fused, masks: Ints, columns: Mapping[str, Columns], asked: Coalitions
     ) -> Floats:
         """(n, 4): 0 where absent, else > 0; rows sum to 1.
 
-        `masks` (n,) are `fused.mask` on the CPU; `columns` the heads'; `spoken` (n,): opinion aloud.
+        `masks` (n,) are `fused.mask` on the CPU; `columns` the heads'; `asked` the events' coalitions.
         """
-        asked = Coalitions.of(masks, spoken)
         return self.divided(masks, columns, asked, self._answers(views, fused, asked) if asked.groups else None)
 
     def divided(self, masks: Ints, columns: Mapping[str, Columns], asked: Coalitions, answers: Floats | None) -> Floats:
@@ -106,7 +105,7 @@ class Shapley:
             torch.from_numpy(part).to(device) for part in (own, masks, SLOTS[masks], BITS[masks, :1], said)
         )
         vector, _ = self._fusion.blend(views._replace(present=slots), at)
-        given = shown(fused._replace(vector=vector, mask=mask), at, says, acted)
+        given = hidden_in(fused._replace(vector=vector, mask=mask), at, says, acted)
         made = fetched({name: head.columns(head(given)) for name, head in self._heads.items()}, device)
         return probabilities({name: {key: value.numpy() for key, value in each.items()} for name, each in made.items()})
 
@@ -129,6 +128,7 @@ class Together:
         self._shares = shares
         self._spoken = spoken
         self._asked: Coalitions | None = None
+        self._joined = False
         self._answers: Floats | None = None
 
     def __call__(self, seen: Seen) -> Answers:
@@ -136,10 +136,10 @@ class Together:
         net, slots = self._net, seen.slots
         mask = mask_of(slots.present[:, 1:])
         count = len(mask)
-        asked = Coalitions.of(mask.numpy(), self._spoken)
-        if not asked.groups or count + len(asked.own) > AT_ONCE:
+        asked = self._asked = Coalitions.of(mask.numpy(), self._spoken)
+        self._joined = bool(asked.groups) and count + len(asked.own) <= AT_ONCE
+        if not self._joined:
             return net.answers(seen)
-        self._asked = asked
         views = net.fusion.views(slots)
         rows = torch.from_numpy(np.concatenate([np.arange(count), asked.own]))
         masks = torch.cat([mask, torch.from_numpy(asked.masks)])
@@ -148,7 +148,7 @@ class Together:
         says = torch.from_numpy(np.concatenate([np.ones(count, bool), asked.said]))
         vector, _ = net.fusion.blend(views._replace(present=torch.cat([slots.present, hidden])), rows)
         known = Fused(vector, seen.opinion.vector, seen.opinion.present, seen.items, seen.rhythm, masks)
-        both = shown(known, rows, says, acted)
+        both = hidden_in(known, rows, says, acted)
         events = Fused(*(part[:count] for part in both))
         raw = {name: head(both if name in ANSWERS else events) for name, head in net.heads.items()}
         return Answers(raw, views, events)
@@ -156,7 +156,7 @@ class Together:
     def columns(self, raw: Mapping[str, Tensor], heads: Mapping[str, Head]) -> dict[str, dict[str, Tensor]]:
         """The columns of every head for the events; what it says to the coalitions is kept."""
         made = {name: head.columns(raw[name]) for name, head in heads.items()}
-        if self._asked is not None:
+        if self._joined:
             count = len(self._spoken)
             rest = {name: {key: each[count:].numpy() for key, each in made[name].items()} for name in ANSWERS}
             made |= {name: {key: each[:count] for key, each in made[name].items()} for name in ANSWERS}
@@ -165,12 +165,13 @@ class Together:
 
     def shares(self, views: Views, fused: Fused, masks: Ints, columns: Mapping[str, Columns]) -> Floats:
         """As Shapley gives them."""
-        if self._asked is None:
-            return self._shares(views, fused, masks, columns, self._spoken)
-        return self._shares.divided(masks, columns, self._asked, self._answers)
+        asked = Coalitions.of(masks, self._spoken) if self._asked is None else self._asked
+        if self._joined:
+            return self._shares.divided(masks, columns, asked, self._answers)
+        return self._shares(views, fused, masks, columns, asked)
 
 
-def shown(known: Fused, at: Tensor, says: Tensor, acted: Tensor) -> Fused:
+def hidden_in(known: Fused, at: Tensor, says: Tensor, acted: Tensor) -> Fused:
     """What heads read of coalitions (m,) of the events `at`: the rest of `known` (n,) for the `vector` and `mask` (m,)
     that it has already; opinions where one `says` (m,), behaviour where one `acted` (m, 1)."""
     return known._replace(

@@ -44,7 +44,7 @@ def test_few_different_numbers_of_rows_are_computed_for_little_more_work() -> No
     assert len(set(made)) < 60
 
 
-@pytest.mark.parametrize("rows", [0, 1, 3, 300])
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 16, 300, 1023, 1024, 1025, 2500])
 def test_gelu_is_gelu(rows: int) -> None:
     x = torch.randn(rows, 32)
     with torch.inference_mode():

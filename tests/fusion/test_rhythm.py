@@ -36,7 +36,5 @@ def test_three_visits(jit: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nobody() -> None:
     nothing = np.zeros((0, 0), np.float32)
-    assert rhythm(nothing[:, 0:0].ravel(), np.zeros(0, np.int64), nothing, nothing.astype(np.int32)).shape == (
-        0,
-        RHYTHM,
-    )
+    none = nothing.ravel()
+    assert rhythm(none, none.astype(np.int64), nothing, nothing.astype(np.int32)).shape == (0, RHYTHM)
