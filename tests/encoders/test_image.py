@@ -76,6 +76,26 @@ def test_a_photo_seen_twice_is_decoded_once() -> None:
     assert torch.equal(prepared.pixels[0], prepared.pixels[1])
 
 
+def test_what_answers_on_a_cpu_is_what_was_learned() -> None:
+    torch.manual_seed(0)
+    encoder, pixels = ImageEncoder(), torch.rand(20, 3, 40, 40)
+    for _ in range(3):
+        encoder.look(pixels)  # the norms see something
+    encoder.eval()
+    learned = encoder.look(pixels).detach()
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder.look(pixels), learned, atol=1e-5, rtol=0)
+    other = ImageEncoder().eval()
+    encoder.load_state_dict(other.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder.look(pixels), other.look(pixels))
+        assert not torch.allclose(encoder.look(pixels), learned, atol=1e-3)
+        encoder.train()
+        encoder.features[0].weight.mul_(0.5)
+        assert not torch.allclose(encoder.eval().look(pixels), other.look(pixels), atol=1e-3)
+    assert encoder.state_dict().keys() == other.state_dict().keys()
+
+
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)  # type: ignore[arg-type]
