@@ -1,5 +1,5 @@
 """A transformer's upper layers, taught further on labelled texts. They begin as they were pretrained (Howard and Ruder
-2018) and read the frozen states of the layer below, which are kept: a pass over the texts is a quarter of the model."""
+2018) and read the frozen states of the layer below, which are kept: a pass over the texts is a part of the model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Net(nn.Module):
 
     def __init__(self, read: Read, targets: int) -> None:
         super().__init__()
-        self.upper = UpperLayers(read.bert, read.layer, LAYERS)
+        self.upper = UpperLayers(read.bert, read.layer, min(LAYERS, read.bert.shape.layers - read.layer))
         self.out = nn.Linear(2 * self.upper.width, targets)
 
     def forward(self, hidden: Tensor, real: Tensor) -> Tensor:

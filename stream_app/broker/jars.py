@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: fetched once through jgo, checked against a committed lock at every start."""
+"""Jars, above all of Apache Kafka: fetched once through jgo, checked against a committed lock at every start."""
 
 import fcntl
 import hashlib
@@ -47,7 +47,9 @@ def read_lock() -> list[Jar]:
     return [Jar(*line.split()) for line in lines]
 
 
-def fetch_jars(repository: Path, lock: list[Jar], notify: Callable[[str], object]) -> list[Path]:
+def fetch_jars(
+    repository: Path, lock: list[Jar], notify: Callable[[str], object], *, of: str = "Apache Kafka (45 MB in all, once)"
+) -> list[Path]:
     """Paths of the locked jars in `repository`; what is missing or broken is fetched again, once."""
     repository.mkdir(parents=True, exist_ok=True)
     with (repository / ".lock").open("w") as guard, ThreadPoolExecutor(8) as pool:
@@ -55,7 +57,7 @@ def fetch_jars(repository: Path, lock: list[Jar], notify: Callable[[str], object
         intact = list(pool.map(lambda jar: jar.intact(repository), lock))
         missing = [jar for jar, good in zip(lock, intact, strict=True) if not good]
         if missing:
-            notify(f"fetching {len(missing)} jars of Apache Kafka (45 MB in all, once)")
+            notify(f"fetching {of}: {len(missing)} jars")
             context = _maven(repository)
             list(pool.map(lambda jar: _fetch(jar, repository, context), missing))
     return [jar.path(repository) for jar in lock]
@@ -65,7 +67,7 @@ def _maven(repository: Path) -> Any:
     try:
         from jgo.maven import MavenContext
     except ImportError as error:
-        raise DependencyError("the embedded broker needs: pip install 'stream-app[local]'") from error
+        raise DependencyError("jars are fetched with jgo: pip install 'stream-app[local]'") from error
     return MavenContext(repo_cache=repository, timeout=60)
 
 

