@@ -20,7 +20,8 @@ from fusion.text_read_out import ReadOut
 from fusion.text_spelling import Grams, Linear
 from fusion.text_tuning import Read, Tuned
 
-PARTS = 4
+PARTS, TURNS = 4, 2
+"""Of what is learned from each part is held out once; where layers learn, which takes long, only so many are."""
 FEWEST = 20
 MODELS: dict[str, Callable[[int], Any]] = {
     "spelling": Linear,
@@ -115,12 +116,14 @@ class TextBlend:
         tuned: tuple[Bert, int] | None = None,
         seed: int = 0,
     ) -> None:
-        """`tuned`: the model whose states of each token are given, and of which layer; it learns from there on."""
+        """`tuned`: the model whose states of each token are given, and of which layer; it learns from there on, in the
+        place of convolutions over them."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
         self.seed = seed
         self.tuned = tuned
+        self.turns = PARTS if tuned is None else TURNS
         self.spelt: dict[str, Any] = {"analyzer": analyzer, "grams": grams}
         self.grams = Grams(**self.spelt)
         self.scale: Any = StandardScaler()
@@ -137,15 +140,17 @@ class TextBlend:
         self.grams.fit(seen.fields)
         self.scale.fit(seen.meaning)
         formed, targets = self._formed(seen), asked(label, grade)
-        logits = np.empty((len(label), len(formed), targets.shape[1]))
+        logits: list[NDArray[np.float64]] = []
         self.members = {name: [] for name in formed}
-        parts = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
+        split = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
+        parts = [*split][: self.turns]
         for number, (known, held) in enumerate(parts):
-            for column, (name, view) in enumerate(formed.items()):
-                model = MODELS[name](self.seed + number).fit(view[known], targets[known])
-                logits[held, column] = model.decision_function(view[held])
-                self.members[name].append(model)
-        self.both.fit(logits.reshape(len(label), -1), label)
+            for name, view in formed.items():
+                self.members[name].append(MODELS[name](self.seed + number).fit(view[known], targets[known]))
+            logits.append(
+                np.concatenate([self.members[name][-1].decision_function(formed[name][held]) for name in formed], 1)
+            )
+        self.both.fit(np.concatenate(logits), label[np.concatenate([held for _, held in parts])])
         return self
 
     def verdict(self, seen: Views) -> Verdict:
@@ -160,12 +165,12 @@ class TextBlend:
     def _formed(self, seen: Views) -> dict[str, Any]:
         """What the models of each view read."""
         formed = {"spelling": self.grams.transform(seen.fields), "meaning": self.scale.transform(seen.meaning)}
-        if seen.order is not None:
+        if seen.order is not None and self.tuned is not None:
+            formed["tuned"] = Read(seen.order, *self.tuned)
+        elif seen.order is not None:
             formed["order"] = seen.order
             if self.spelt["analyzer"] == "char":
                 formed["characters"] = characters(seen.fields[0].tolist())
-            if self.tuned is not None:
-                formed["tuned"] = Read(seen.order, *self.tuned)
         return formed
 
 

@@ -27,7 +27,7 @@ def intent(run: Run) -> Iterator[Row]:
     if path.is_file():
         data = recommended(name, table(path, (TITLE, TEXT, LABEL)))
         spelt = {"analyzer": "word", "grams": (1, 2)}
-        yield from measured(run, "intent", data, EarlyLayers, spelt, order=1)
+        yield from measured(run, "intent", data, (EarlyLayers,), spelt, order=1)
 
 
 class EarlyLayers(TransformerEncoder):

@@ -99,20 +99,25 @@ def measured(
     run: Run,
     suite: str,
     data: Labelled,
-    kind: type[TransformerEncoder],
+    kinds: Sequence[type[TransformerEncoder]],
     blend: Mapping[str, Any],
     *,
     order: int,
     tuned: bool = False,
 ) -> Iterator[Row]:
-    """The rows of one data set: means over as many splits as seeds. `order` as for `views`; `tuned`: the layers above
-    that one learn too."""
+    """The rows of one data set: means over as many splits as seeds.
+
+    `kinds`: who reads, the first of them token by token, `order` as for `views`; `tuned`: its layers above that one
+    learn too.
+    """
     if run.quick:
         data = _part(data)
-    encoder = reader(kind)
+    encoder, *also = map(reader, kinds)
     if tuned:
         blend = {**blend, "tuned": (encoder.bert, encoder.layers[order])}
     seen = views(data.texts, encoder, titles=data.titles, order=order, console=run.console)
+    more = [views(data.texts, other, console=run.console).meaning for other in also]
+    seen = seen._replace(meaning=np.concatenate([seen.meaning, *more], 1))
     reports: list[dict[str, dict[str, float]]] = []
     for seed in range(run.seeds):
         test, train = split(data.label, seed)

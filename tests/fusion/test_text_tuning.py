@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from encoders.language.bert import Bert, Shape, UpperLayers
 from encoders.language.transformer import padded
-from fusion.text_blend import PARTS, TextBlend, Views
+from fusion.text_blend import TURNS, TextBlend, Views
 from fusion.text_convolution import States
-from fusion.text_tuning import LAYERS, Read, Tuned
+from fusion.text_tuning import LAYERS, Net, Read, Tuned
 from tests.encoders.bert import WORDS, tiny_weights
 
 BELOW = 1
@@ -82,12 +82,20 @@ def test_the_same_seed_learns_the_same(bert: Bert) -> None:
 
 
 def test_a_blend_believes_them_on_the_parts_that_they_have_not_seen(bert: Bert) -> None:
-    read, label = texts(bert, 800, 2)
+    read, label = texts(bert, 3600, 2)
     rng = np.random.default_rng(0)
-    seen = Views((np.full(800, "the shoes", object),), rng.normal(size=(800, 4)).astype(np.float32), read.states)
-    early, late = np.arange(600), np.arange(600, 800)
+    seen = Views((np.full(3600, "the shoes", object),), rng.normal(size=(3600, 4)).astype(np.float32), read.states)
+    early, late = np.arange(3200), np.arange(3200, 3600)
     blend = TextBlend(analyzer="word", tuned=(bert, BELOW)).fit(seen.take(early), label[early])
-    names = ("spelling", "meaning", "order", "tuned")
-    assert {name: len(members) for name, members in blend.members.items()} == dict.fromkeys(names, PARTS)
+    names = ("spelling", "meaning", "tuned")
+    assert {name: len(members) for name, members in blend.members.items()} == dict.fromkeys(names, TURNS)
     verdict = blend.verdict(seen.take(late))
     assert ((verdict.blend > 0.5) == label[late]).mean() > 0.85
+
+
+def test_all_layers_above_learn_where_there_are_fewer() -> None:
+    bert = Bert(tiny_weights(layers=BELOW + 1), Shape(BELOW + 1, 3, read=(BELOW,)))
+    read, label = texts(bert, 64, 5)
+    net = Tuned(0).fit(read, label[:, None]).net
+    assert isinstance(net, Net)
+    assert len(net.upper.layers) == 1 < LAYERS
