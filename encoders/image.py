@@ -1,12 +1,9 @@
 """Photos, or somebody's embeddings of them, as vectors: a small CNN, or a fixed projection."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Sequence
-from copy import deepcopy
 from functools import lru_cache
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +12,6 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from encoders.protocol import VECTOR, Encoded
 
@@ -64,13 +60,6 @@ class ImageEncoder(nn.Module):
         )
         self.out = nn.Linear(2 * 96, VECTOR)
         self._pixels: dict[int, NDArray[np.uint8] | None] = {}
-        self._folded: tuple[nn.Sequential, ...] = ()  # of these weights, once it is asked for; no submodule
-        self.register_load_state_dict_post_hook(_unfold)  # type: ignore[no-untyped-call]
-
-    def train(self, mode: bool = True) -> Self:
-        """As nn.Module's; weights may change from here on."""
-        _unfold(self)
-        return super().train(mode)
 
     def prepare(self, track: Sequence[Picture | None]) -> Pictures:
         """Decode pixels small, project given embeddings, leave the rest out."""
@@ -118,41 +107,17 @@ class ImageEncoder(nn.Module):
 
     def look(self, pixels: Tensor) -> Tensor:
         """The CNN: (p, 3, 40, 40) uint8 or 0..1 float to (p, 64)."""
-        if pixels.device.type == "cpu" and not torch.is_grad_enabled() and not self.training:
-            layers, some = self.folded(), torch.split(pixels, AT_ONCE)
-            pooled = torch.cat(
-                [_pooled(layers(_scaled(part).contiguous(memory_format=torch.channels_last))) for part in some]
-            )
+        if pixels.device.type == "cpu" and not torch.is_grad_enabled():
+            pooled = torch.cat([self._pooled(some) for some in torch.split(pixels, AT_ONCE)])
         else:
-            pooled = _pooled(self.features(_scaled(pixels)))
+            pooled = self._pooled(pixels)
         return F.normalize(self.out(pooled), dim=-1)
 
-    def folded(self) -> nn.Sequential:
-        """The same maps in half of the time of a CPU: norms in the convolutions before them, channels last."""
-        if not self._folded:
-            with torch.inference_mode(False):
-                layers: list[nn.Module] = []
-                for layer in self.features:
-                    if isinstance(layer, nn.BatchNorm2d):
-                        layers[-1] = fuse_conv_bn_eval(cast(nn.Conv2d, layers[-1]), layer)
-                    else:
-                        layers.append(deepcopy(layer))
-                self._folded = (nn.Sequential(*layers).to(memory_format=torch.channels_last),)
-        return self._folded[0]
-
-
-def _unfold(encoder: ImageEncoder, *_: object) -> None:
-    encoder._folded = ()
-
-
-def _scaled(pixels: Tensor) -> Tensor:
-    """-0.5 to 0.5, from uint8 or 0..1."""
-    return (pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels) - 0.5
-
-
-def _pooled(maps: Tensor) -> Tensor:
-    """(p, 192) of maps (p, 96, 5, 5): the mean and the peak of each."""
-    return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], -1)
+    def _pooled(self, pixels: Tensor) -> Tensor:
+        """(p, 192): the mean and the peak of each map."""
+        x = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        maps = self.features(x - 0.5)  # (p, 96, 5, 5)
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], -1)
 
 
 def block(inner: int, outer: int) -> tuple[nn.Module, ...]:
