@@ -33,7 +33,8 @@ def sentiment(run: Run) -> Iterator[Row]:
 
 
 class MiddleLayers(MultilingualEncoder):
-    """The states that were better than others on an inner split of `shopping`; the second is read token by token."""
+    """The states that were better than others on an inner split of `shopping`; where nobody else reads, the second is
+    read token by token."""
 
     layers = (7, 8, 9, 12)
 

