@@ -77,6 +77,7 @@ def without_digest(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in event.items() if name != "digest"} for event in events]
 
 
+@pytest.mark.timeout(1_200)  # a thousand streams on cores that others use
 @THOROUGH
 @given(streams(), st.sampled_from([1, 7, 256]), st.integers(0, 3))
 def test_any_stream_gives_what_the_oracle_gives(events: list[Shop], limit: int, restart_every: int) -> None:
