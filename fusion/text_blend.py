@@ -123,7 +123,6 @@ class TextBlend:
 
         self.seed = seed
         self.tuned = tuned
-        self.turns = PARTS if tuned is None else TURNS
         self.spelt: dict[str, Any] = {"analyzer": analyzer, "grams": grams}
         self.grams = Grams(**self.spelt)
         self.scale: Any = StandardScaler()
@@ -143,7 +142,7 @@ class TextBlend:
         logits: list[NDArray[np.float64]] = []
         self.members = {name: [] for name in formed}
         split = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
-        parts = [*split][: self.turns]
+        parts = [*split][: PARTS if self.tuned is None else TURNS]
         for number, (known, held) in enumerate(parts):
             for name, view in formed.items():
                 self.members[name].append(MODELS[name](self.seed + number).fit(view[known], targets[known]))
