@@ -3,8 +3,8 @@ regression over their logits (stacking, Wolpert 1992). Grades (stars) help to le
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,9 +20,10 @@ from fusion.text_read_out import ReadOut
 from fusion.text_spelling import Grams, Linear
 from fusion.text_tuning import Read, Tuned
 
-PARTS, TURNS = 4, 2
-"""Of what is learned from each part is held out once; where layers learn, which takes long, only so many are."""
+PARTS, TURNS = 8, 4
+"""Into how many parts that which is learned from is cut, and how many of them are held out, one in each turn."""
 FEWEST = 20
+T = TypeVar("T")
 MODELS: dict[str, Callable[[int], Any]] = {
     "spelling": Linear,
     "meaning": ReadOut,
@@ -73,7 +74,7 @@ def views(
     meaning = np.zeros((len(texts), encoder.bert.size), np.float32)
     kept: list[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]] = []
     with torch.inference_mode():
-        for chosen in track(batches, "reading texts", console=console, transient=True) if console else batches:
+        for chosen in _shown(batches, "reading texts", console):
             tokens = encoder.prepare(said[chosen].tolist())
             if order is None:
                 meaning[chosen] = encoder.pooled(tokens).cpu().numpy()
@@ -129,7 +130,14 @@ class TextBlend:
         self.members: dict[str, list[Any]] = {}
         self.both: Any = LogisticRegression()
 
-    def fit(self, seen: Views, label: NDArray[np.int64], grade: NDArray[np.float64] | None = None) -> TextBlend:
+    def fit(
+        self,
+        seen: Views,
+        label: NDArray[np.int64],
+        grade: NDArray[np.float64] | None = None,
+        *,
+        console: Console | None = None,
+    ) -> TextBlend:
         """Learn each view on all but a part, and from its answers about that part how far to trust it; all are kept.
 
         With a grade (stars) the views learn too whether it is above each of its steps: the label with less noise.
@@ -142,8 +150,8 @@ class TextBlend:
         logits: list[NDArray[np.float64]] = []
         self.members = {name: [] for name in formed}
         split = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
-        parts = [*split][: PARTS if self.tuned is None else TURNS]
-        for number, (known, held) in enumerate(parts):
+        parts = [*split][:TURNS]
+        for number, (known, held) in enumerate(_shown(parts, "learning, in turns", console)):
             for name, view in formed.items():
                 self.members[name].append(MODELS[name](self.seed + number).fit(view[known], targets[known]))
             logits.append(
@@ -171,6 +179,11 @@ class TextBlend:
             if self.spelt["analyzer"] == "char":
                 formed["characters"] = characters(seen.fields[0].tolist())
         return formed
+
+
+def _shown(steps: Sequence[T], what: str, console: Console | None) -> Iterable[T]:
+    """The same, with a bar while they are gone through where there is a console."""
+    return track(steps, what, console=console, transient=True) if console else steps
 
 
 def asked(label: NDArray[np.int64], grade: NDArray[np.float64] | None) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from encoders.device import device_of, seeds_of
+from encoders.device import device_of, quick_precision, seeds_of
 from encoders.language.bert import Bert, UpperLayers
 from encoders.language.transformer import mean
 from fusion.text_convolution import States, answered, shuffled
@@ -38,7 +38,8 @@ class Read:
 
 
 class Net(nn.Module):
-    """States to k logits, by the mean and the peaks of what the upper layers give."""
+    """States to k logits, by the mean and the peaks of what the upper layers give; on a processor that has them, their
+    products are in bfloat16."""
 
     def __init__(self, read: Read, targets: int) -> None:
         super().__init__()
@@ -47,7 +48,9 @@ class Net(nn.Module):
 
     def forward(self, hidden: Tensor, real: Tensor) -> Tensor:
         """(b, k) logits."""
-        states = self.upper(hidden, real)
+        kind, on = quick_precision(), hidden.device.type
+        with torch.autocast(on, kind, enabled=on == "cpu" and kind is torch.bfloat16):
+            states = self.upper(hidden, real)
         peak = states.masked_fill(~real[..., None], float("-inf")).amax(1)
         logits: Tensor = self.out(F.dropout(torch.cat([mean(states, real), peak], 1), 0.2, self.training))
         return logits

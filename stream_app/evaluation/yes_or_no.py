@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 
 from encoders.device import device_of, quick_precision
 from encoders.language.transformer import TransformerEncoder
@@ -122,7 +123,7 @@ def measured(
     for seed in range(run.seeds):
         test, train = split(data.label, seed)
         run.console.print(f"{data.name}, split {seed + 1} of {run.seeds}: {len(train)} to learn, {len(test)} to judge")
-        answers = answered(seen, data, train, test, TextBlend(**blend, seed=seed))
+        answers = answered(seen, data, train, test, TextBlend(**blend, seed=seed), run.console)
         reports.append({name: binary_report(data.label[test], each) for name, each in answers.items()})
         if run.pictures is not None and seed == 0:
             draw(run.pictures / f"{suite}-{data.name}", data.label[test], answers)
@@ -134,11 +135,16 @@ def measured(
 
 
 def answered(
-    seen: Views, data: Labelled, train: NDArray[np.int64], test: NDArray[np.int64], blend: TextBlend
+    seen: Views,
+    data: Labelled,
+    train: NDArray[np.int64],
+    test: NDArray[np.int64],
+    blend: TextBlend,
+    console: Console,
 ) -> dict[str, NDArray[np.float64]]:
     """Probabilities of yes for the texts to judge: ours, the transformer's view alone, and what knows less."""
     label = data.label[train]
-    blend.fit(seen.take(train), label, None if data.grade is None else data.grade[train])
+    blend.fit(seen.take(train), label, None if data.grade is None else data.grade[train], console=console)
     verdict = blend.verdict(seen.take(test))
     share = np.full(len(test), label.mean())
     plain = tfidf(seen.fields[0][train], label, seen.fields[0][test], blend)

@@ -81,6 +81,21 @@ def test_the_same_seed_learns_the_same(bert: Bert) -> None:
     np.testing.assert_array_equal(first, second)
 
 
+def test_narrow_products_change_little(bert: Bert, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, _ = texts(bert, 40, 6)
+    hidden, _, real = read.states.batch(np.arange(40), torch.device("cpu"))
+    torch.manual_seed(0)
+    net = Net(read, 1).eval()
+    answers = {}
+    for kind in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr("fusion.text_tuning.quick_precision", lambda kind=kind: kind)
+        answers[kind] = net(hidden, real).detach()
+    wide, narrow = answers[torch.float32], answers[torch.bfloat16]
+    assert narrow.dtype == torch.float32
+    assert len(narrow.unique()) == len(wide.unique()), "answers are not rounded, only products are"
+    assert 0 < (wide - narrow).abs().max() < 0.2 * wide.std()
+
+
 def test_a_blend_believes_them_on_the_parts_that_they_have_not_seen(bert: Bert) -> None:
     read, label = texts(bert, 3600, 2)
     rng = np.random.default_rng(0)
