@@ -1,5 +1,6 @@
-"""What a text means, how it is spelt and how it reads in order, blended: views that learn alone, and a logistic
-regression over their logits (stacking, Wolpert 1992). Grades (stars) help to learn and are not asked for later."""
+"""What a text means, how it is spelt, how it reads in order and what is said of those like it, blended: views that learn
+alone, and a logistic regression over their answers (stacking, Wolpert 1992). Grades (stars) help to learn and are not
+asked for later."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from encoders.language.bert import Bert
 from encoders.language.transformer import Tokens, TransformerEncoder, mean
 from encoders.text import clean
 from fusion.text_convolution import LONGEST, Convolution, States, characters
+from fusion.text_neighbours import Neighbours
 from fusion.text_read_out import ReadOut
 from fusion.text_spelling import Grams, Linear
 from fusion.text_tuning import Read, Tuned
@@ -30,6 +32,8 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "order": Convolution,
     "characters": Convolution,
     "tuned": Tuned,
+    "spelt alike": Neighbours,
+    "meant alike": Neighbours,
 }
 _CHARACTERS_AT_ONCE = 8192
 
@@ -171,7 +175,8 @@ class TextBlend:
 
     def _formed(self, seen: Views) -> dict[str, Any]:
         """What the models of each view read."""
-        formed = {"spelling": self.grams.transform(seen.fields), "meaning": self.scale.transform(seen.meaning)}
+        spelt, meant = self.grams.transform(seen.fields), self.scale.transform(seen.meaning)
+        formed = {"spelling": spelt, "meaning": meant, "spelt alike": spelt, "meant alike": meant}
         if seen.order is not None and self.tuned is not None:
             formed["tuned"] = Read(seen.order, *self.tuned)
         elif seen.order is not None:

@@ -102,7 +102,7 @@ def test_a_blend_believes_them_on_the_parts_that_they_have_not_seen(bert: Bert) 
     seen = Views((np.full(3600, "the shoes", object),), rng.normal(size=(3600, 4)).astype(np.float32), read.states)
     early, late = np.arange(3200), np.arange(3200, 3600)
     blend = TextBlend(analyzer="word", tuned=(bert, BELOW)).fit(seen.take(early), label[early])
-    names = ("spelling", "meaning", "tuned")
+    names = ("spelling", "meaning", "spelt alike", "meant alike", "tuned")
     assert {name: len(members) for name, members in blend.members.items()} == dict.fromkeys(names, TURNS)
     verdict = blend.verdict(seen.take(late))
     assert ((verdict.blend > 0.5) == label[late]).mean() > 0.85
