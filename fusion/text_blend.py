@@ -1,6 +1,6 @@
-"""What a text means, how it is spelt, how it reads in order and what is said of those like it, blended: views that learn
-alone, and a logistic regression over their answers (stacking, Wolpert 1992). Grades (stars) help to learn and are not
-asked for later."""
+"""What a text means, how it is spelt, how it reads in order and what is said of others like it, blended: views that
+learn alone, and a logistic regression over their answers (stacking, Wolpert 1992). Grades (stars) help to learn and are
+not asked for later."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Views(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """Probabilities (n,) of yes: by each view alone and by the blend."""
+    """Probabilities (n,) of yes: by each view alone (of neighbours' votes only the side of 1/2 tells) and the blend."""
 
     alone: Mapping[str, NDArray[np.float64]]
     blend: NDArray[np.float64]
