@@ -5,7 +5,7 @@ mean over these splits (Student's t; they overlap). Ours blends TF-IDF of charac
 transformers that have seen no label (a multilingual one, and a Chinese one where the texts are), what is said of the
 nearest known texts by either, and two or three upper layers of one transformer that learn. No set has settings of its
 own; layers, read-out and how the layers learn were chosen on a part of what is learned from in the first split of
-`shopping`, or with that split in view; neighbours on what the views hold out of what is learned from in its three splits.
+`shopping`, or with that split in view; neighbours on what is held out of what is learned from in its three splits.
 """
 
 from __future__ import annotations
