@@ -24,13 +24,13 @@ class Neighbours:
 
     def fit(self, x: Any, targets: NDArray[np.int64]) -> Neighbours:
         """Remember texts and their targets 0 or 1 (n, k)."""
-        self.known = unit(x)
+        self.known = _unit(x)
         self.said = torch.from_numpy(2 * targets - 1).float()
         return self
 
     def decision_function(self, x: Any) -> NDArray[np.float32]:
         """(n, sizes · k) votes from -1 to 1, of the nearest, of the nearest five and so on; nearer ones weigh more."""
-        asked = unit(x)
+        asked = _unit(x)
         parts = [self._votes(asked[at : at + _AT_ONCE]) for at in range(0, asked.shape[0], _AT_ONCE)]
         votes: NDArray[np.float32] = torch.cat(parts).numpy()
         return votes
@@ -45,7 +45,7 @@ class Neighbours:
         return votes[:, [min(size, votes.shape[1]) - 1 for size in SIZES]].flatten(1)
 
 
-def unit(x: Any) -> Any:
+def _unit(x: Any) -> Any:
     """Rows (n, d) of length 1, dense or sparse; those of zeros stay."""
     from sklearn.preprocessing import normalize
 
