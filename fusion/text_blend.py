@@ -132,7 +132,7 @@ class TextBlend:
         self.grams = Grams(**self.spelt)
         self.scale: Any = StandardScaler()
         self.members: dict[str, list[Any]] = {}
-        self.both: Any = LogisticRegression()
+        self.both: Any = LogisticRegression(max_iter=1_000)
 
     def fit(
         self,
