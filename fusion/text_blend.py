@@ -4,18 +4,18 @@ not asked for later."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
 from encoders.language.bert import Bert
 from encoders.language.transformer import Tokens, TransformerEncoder, mean
 from encoders.text import clean
+from fusion.progress import shown
 from fusion.text_convolution import LONGEST, Convolution, States, characters
 from fusion.text_neighbours import Neighbours
 from fusion.text_read_out import ReadOut
@@ -25,7 +25,6 @@ from fusion.text_tuning import Read, Tuned
 PARTS, TURNS = 8, 4
 """Into how many parts that which is learned from is cut, and how many of them are held out, one in each turn."""
 FEWEST = 20
-T = TypeVar("T")
 MODELS: dict[str, Callable[[int], Any]] = {
     "spelling": Linear,
     "meaning": ReadOut,
@@ -78,7 +77,7 @@ def views(
     meaning = np.zeros((len(texts), encoder.bert.size), np.float32)
     kept: list[tuple[NDArray[np.int64], Tokens, NDArray[np.float16]]] = []
     with torch.inference_mode():
-        for chosen in _shown(batches, "reading texts", console):
+        for chosen in shown(batches, "reading texts", console):
             tokens = encoder.prepare(said[chosen].tolist())
             if order is None:
                 meaning[chosen] = encoder.pooled(tokens).cpu().numpy()
@@ -155,7 +154,7 @@ class TextBlend:
         self.members = {name: [] for name in formed}
         split = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed).split(label, label)
         parts = [*split][:TURNS]
-        for number, (known, held) in enumerate(_shown(parts, "learning, in turns", console)):
+        for number, (known, held) in enumerate(shown(parts, "learning, in turns", console)):
             for name, view in formed.items():
                 self.members[name].append(MODELS[name](self.seed + number).fit(view[known], targets[known]))
             logits.append(
@@ -184,11 +183,6 @@ class TextBlend:
             if self.spelt["analyzer"] == "char":
                 formed["characters"] = characters(seen.fields[0].tolist())
         return formed
-
-
-def _shown(steps: Sequence[T], what: str, console: Console | None) -> Iterable[T]:
-    """The same, with a bar while they are gone through where there is a console."""
-    return track(steps, what, console=console, transient=True) if console else steps
 
 
 def asked(label: NDArray[np.int64], grade: NDArray[np.float64] | None) -> NDArray[np.int64]:

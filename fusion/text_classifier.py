@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
 
 from encoders.protocol import VECTOR
 from fusion.descent import descend
+from fusion.progress import shown
 
 Texts = Sequence[str | None]
 _SHARE_HELD_OUT = 0.1
@@ -78,8 +78,7 @@ def learn_texts(
         model.train()
         shuffled = rng.permutation(learned)
         batches = [shuffled[i : i + plan.batch] for i in range(0, len(shuffled), plan.batch)]
-        shown = track(batches, f"texts {epoch + 1}", console=console, transient=True) if console else batches
-        for chosen in shown:
+        for chosen in shown(batches, f"texts {epoch + 1}", console):
             loss = F.cross_entropy(model([texts[i] for i in chosen]), torch.from_numpy(label[chosen]))
             descend(loss, optimisers, schedules)
         unseen = float(F.nll_loss(_logs(model, texts, held), torch.from_numpy(label[held])))
